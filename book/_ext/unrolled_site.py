@@ -1,0 +1,40 @@
+"""Small corrections to the site that no configuration key offers."""
+
+from importlib.metadata import distribution
+from pathlib import Path
+from shutil import copytree
+
+from sphinx.application import Sphinx
+
+# The parts of MathJax that the pages ask for: the program, its fonts, and the TeX extensions
+# which it loads when a formula uses them (\boldsymbol, \cancel, …).
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+
+# Sphinx's search reads each hit again to show an extract. Browsers forbid that on file:// and
+# log an error for each (sphinx/themes/basic/static/searchtools.js, `fetch(requestUrl)`).
+QUIET_SEARCH = (
+    'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+)
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    """Put MathJax beside the pages: Sphinx's own default is a script on another host."""
+    if error is not None or app.builder.format != "html":
+        return
+    package = distribution("django-static-mathjax")
+    source = Path(str(package.locate_file("mathjax/static/mathjax/es5")))
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for part in MATHJAX:
+        if (source / part).is_dir():
+            copytree(source / part, target / part, dirs_exist_ok=True)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            (target / part).write_bytes((source / part).read_bytes())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the corrections with Sphinx."""
+    # After documentation_options.js (priority 200), before the theme's scripts (500).
+    app.add_js_file(None, body=QUIET_SEARCH, priority=300)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,109 @@
+"""One style for every figure of the book, and the plots that more than one chapter needs."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unrolled._validate import Array
+
+# The colours of Okabe & Ito (2008), told apart with every common form of colour blindness.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#767676"
+COLORS = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK]
+# A second way to tell curves apart, for readers and printers without colour.
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book; call once at the top of a notebook.
+
+    Examples
+    --------
+    >>> use_style()
+    >>> mpl.rcParams["axes.spines.top"]
+    False
+    """
+    mpl.rcParams.update(
+        {
+            "axes.prop_cycle": cycler(color=COLORS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": 11,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 130,
+            # Narrow, so that the text stays readable on a phone.
+            "figure.figsize": (5.6, 3.2),
+            "font.size": 11,
+            "image.cmap": "gray_r",
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+        }
+    )
+
+
+def plot_runs(ax: Axes, x: Array, runs: Array, *, label: str, style: int = 0) -> None:
+    """Plot the mean of several runs as a line, and their range as a band around it.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    x : ndarray of shape (N,)
+    runs : ndarray of shape (R, N)
+        One run a row.
+    label : str
+    style : int, default 0
+        Which colour and marker to take.
+
+    Examples
+    --------
+    >>> ax = Figure().subplots()
+    >>> plot_runs(ax, np.arange(3), np.array([[1.0, 2, 3], [2, 3, 4]]), label="two runs")
+    >>> ax.lines[0].get_ydata()
+    array([1.5, 2.5, 3.5])
+    """
+    runs = np.asarray(runs)
+    color, marker = COLORS[style % len(COLORS)], MARKERS[style % len(MARKERS)]
+    ax.plot(x, runs.mean(axis=0), color=color, marker=marker, markersize=5, label=label)
+    ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
+
+
+def plot_scores(
+    ax: Axes, scores: dict[str, Sequence[float]], *, live: dict[str, float] | None = None
+) -> None:
+    """Plot every run of every model as a dot on the model's own row, best mean at the top.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        The caller names the horizontal axis.
+    scores : dict
+        Model name -> its score in each run.
+    live : dict, optional
+        Model name -> the score of the run just made on this page, drawn as an open circle.
+
+    Examples
+    --------
+    >>> ax = Figure().subplots()
+    >>> plot_scores(ax, {"guess": [0.1], "model": [0.8, 0.9]})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['guess', 'model']
+    """
+    names = sorted(scores, key=lambda name: float(np.mean(scores[name])))
+    for row, name in enumerate(names):
+        values = scores[name]
+        ax.plot(values, [row] * len(values), "|", color=BLUE, markersize=14, markeredgewidth=2)
+        ax.annotate(
+            f"{np.mean(values):.3f}", (1.02, row), xycoords=("axes fraction", "data"), va="center"
+        )
+        if live and name in live:
+            ax.plot(live[name], row, "o", color=VERMILION, markersize=9, fillstyle="none")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.grid(axis="x", color=GREY, alpha=0.3)
+
+
+__all__ = ["COLORS", "MARKERS", "Figure", "plot_runs", "plot_scores", "use_style"]

@@ -1,0 +1,141 @@
+"""The files around the course agree with each other."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools.notebooks import ROOT
+from tools.timings import rounded, with_phrase
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# Put together here, as they may stand nowhere, this file included.
+REGISTRIES = [r"pypi\." + "org", "python" + r"hosted\.org", "registry" + r"\.npmjs"]
+MACHINE = r"(?<![\w.~-])/(?:home|root|work|Users|farm)/\w+"
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def pins(text: str) -> dict[str, str]:
+    """The packages that a requirements file pins, by their normal name."""
+    found = re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def tracked() -> list[Path]:
+    run = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    names = [n for n in run.stdout.split("\0") if n]
+    # A downloaded archive has no git: then look at everything that could be tracked.
+    paths = [ROOT / n for n in names] or [
+        p for p in ROOT.rglob("*") if not re.search(r"/(\.venv|_build|\.git)/", str(p))
+    ]
+    return [p for p in paths if p.is_file()]
+
+
+PIN = r"[\w.-]+==[\w.]+( \\)?"
+HASH = r"    --hash=sha256:[0-9a-f]{64}"
+
+
+def test_every_requirement_is_pinned_once():
+    book, full, data = (read(f"requirements{x}.txt") for x in ("-book", "", "-data"))
+    for line in (book + full + data).splitlines():
+        assert re.fullmatch(rf"(#.*)?|-r requirements-book\.txt|{PIN}|{HASH}", line), line
+    assert "-r requirements-book.txt" in full
+    assert not pins(book).keys() & pins(full).keys()
+    both = (pins(book) | pins(full)).keys() & pins(data).keys()
+    assert both == {"babel"}
+    assert pins(book)["babel"] == pins(data)["babel"]
+
+
+def test_data_packages_are_hashed():
+    text = read("requirements-data.txt")
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}$", text, re.MULTILINE)) == len(pins(text))
+
+
+def test_the_book_needs_no_arrays():
+    assert not {"torch", "numpy", "scipy"} & pins(read("requirements-book.txt")).keys()
+
+
+def test_requirements_agree_with_pyproject():
+    pinned = pins(read("requirements-book.txt")) | pins(read("requirements.txt"))
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
+    for want in wanted + [w for group in extras.values() for w in group]:
+        name, version = re.fullmatch(r"([\w-]+)[=>]=([\w.]+)", want).groups()
+        assert pinned[name] == version, want
+
+
+@pytest.mark.parametrize("pattern", [*REGISTRIES, MACHINE])
+def test_no_registry_and_no_path_of_one_machine(pattern: str):
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if path != Path(__file__) and (hit := re.search(pattern, text)):
+            found.append(f"{path.relative_to(ROOT)}: {hit.group(0)}")
+    assert found == []
+
+
+def test_the_patterns_find_what_they_look_for():
+    hosts = [
+        "pypi." + "org/simple",
+        "files.python" + "hosted.org",
+        "registry" + ".npmjs.org",
+    ]
+    for pattern, text in zip([*REGISTRIES, MACHINE], [*hosts, "open('/home" + "/ada/x')"]):
+        assert re.search(pattern, text)
+
+
+def test_make_help_lists_every_target():
+    phony = re.search(r"^\.PHONY: (.+)$", read("Makefile"), re.MULTILINE).group(1).split()
+    run = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = dict(re.findall(r"^  make (\w+) +(\S.*)$", run.stdout, re.MULTILINE))
+    assert sorted(listed) == sorted(phony)
+
+
+def test_versions_agree():
+    version = PROJECT["project"]["version"]
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+    assert re.search(r"^## \[([\d.]+)\]", read("CHANGELOG.md"), re.MULTILINE).group(1) == version
+
+
+TIMINGS = ROOT / "book/results/timings.json"
+CHAPTERS = sorted(p.stem for p in (ROOT / "book").glob("[0-9]*.ipynb"))
+
+
+def stored_seconds() -> dict[str, float]:
+    stored = json.loads(TIMINGS.read_text(encoding="utf-8"))["notebooks"]
+    return {name: row["cpu_seconds"] for name, row in stored.items()}
+
+
+def test_every_chapter_was_timed():
+    assert sorted(stored_seconds()) == CHAPTERS, "run 'make timings'"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_run_time_that_the_book_states_was_measured(name: str):
+    seconds = stored_seconds()[name]
+    nb = nbformat.read(ROOT / f"book/{name}.ipynb", as_version=4)
+    first = next(c.source for c in nb.cells if c.cell_type == "markdown")
+    assert f"**Run time.** About {rounded(seconds)} s" in first
+    row = next(
+        line
+        for line in read("book/index.md").splitlines()
+        if line.startswith("|") and re.search(rf"\b{name}\b", line)
+    )
+    assert f"about {rounded(seconds)} s" in row
+
+
+def test_the_phrase_follows_the_measurement():
+    assert with_phrase("| [x](x.ipynb) | about 90 s |", 12.4) == "| [x](x.ipynb) | about 10 s |"

@@ -1,0 +1,134 @@
+"""The built site, read as files: nothing from elsewhere, no dead link, no image without words."""
+
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tools.notebooks import ROOT
+
+SITE = ROOT / "_build/html"
+
+# Elements that make the browser fetch something by itself, and the attribute that says what.
+FETCHED = {
+    "script": ["src"], "link": ["href"], "img": ["src", "srcset"], "source": ["src", "srcset"],
+    "iframe": ["src"], "video": ["src", "poster"], "audio": ["src"], "object": ["data"],
+    "embed": ["src"], "input": ["src"],
+}  # fmt: skip
+# A <link> that only names a page fetches nothing.
+NAMED = {"canonical", "next", "prev", "search", "index", "license", "author"}
+
+
+class Page(HTMLParser):
+    """What a page fetches, where it links, which anchors it has and which images lack an alt."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.nameless: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {k: v or "" for k, v in attrs}
+        self.anchors |= {values[k] for k in ("id", "name") if k in values}
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        if tag == "img" and not values.get("alt", "").strip():
+            self.nameless.append(values.get("src", "?"))
+        if tag == "link" and values.get("rel") in NAMED:
+            return
+        self.fetched += [values[k] for k in FETCHED.get(tag, []) if values.get(k)]
+
+
+def is_elsewhere(url: str) -> bool:
+    return bool(urlsplit(url).netloc)
+
+
+@cache
+def pages() -> dict[Path, Page]:
+    if not (SITE / "index.html").exists():
+        pytest.fail("There is no site in _build/html: run 'make book' first.", pytrace=False)
+    paths = [p for p in SITE.rglob("*.html") if "_static" not in p.parts]  # the theme's templates
+    return {p: Page(p.read_text(encoding="utf-8")) for p in sorted(paths)}
+
+
+def dead_links(site: dict[Path, Page]) -> list[str]:
+    """Internal links, and local files, that lead nowhere."""
+    dead = []
+    for path, page in site.items():
+        for url in page.links + page.fetched:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            missing = anchor and target in site and anchor not in site[target].anchors
+            if not target.exists() or missing:
+                dead.append(f"{path.name}: {url}")
+    return dead
+
+
+def test_there_are_pages():
+    assert len(pages()) > 3
+
+
+def test_nothing_comes_from_another_host():
+    found = [u for page in pages().values() for u in page.fetched if is_elsewhere(u)]
+    assert found == []
+
+
+def test_styles_fetch_nothing_from_another_host():
+    assert pages()
+    sheets = SITE.rglob("*.css")
+    found = [p.name for p in sheets if "url(http" in p.read_text(encoding="utf-8").replace('"', "")]
+    assert found == []
+
+
+def test_every_image_has_an_alternative_text():
+    assert [f"{p.name}: {src}" for p, page in pages().items() for src in page.nameless] == []
+
+
+def test_every_internal_link_leads_somewhere():
+    assert dead_links(pages()) == []
+
+
+def test_no_thebe():
+    assert [p.name for p in pages() if "thebe" in p.read_text(encoding="utf-8").lower()] == []
+
+
+def test_formulas_are_rendered_by_the_site_itself():
+    used = [u for page in pages().values() for u in page.fetched if "mathjax" in u.lower()]
+    assert used, "no page loads MathJax"
+    mathjax = SITE / "_static/mathjax"
+    assert (mathjax / "tex-chtml.js").is_file()
+    assert list((mathjax / "output/chtml/fonts/woff-v2").glob("*.woff"))
+
+
+def test_the_search_index_names_every_chapter():
+    index = pages() and (SITE / "searchindex.js").read_text(encoding="utf-8")
+    for path in ROOT.glob("book/[0-9]*.ipynb"):
+        assert f"book/{path.stem}" in index
+
+
+# --- The reader of pages finds what is planted. ---
+
+
+def test_planted_faults_are_found(tmp_path: Path):
+    html = (
+        '<link rel="stylesheet" href="https://cdn.example/a.css"><link rel="next" href="b.html">'
+        '<script src="//cdn.example/a.js"></script><img src="c.png" alt=" ">'
+        '<a href="#here">x</a><a href="#gone">x</a><a href="gone.html">x</a><p id="here">'
+    )
+    path = tmp_path / "a.html"
+    path.write_text(html)
+    page = Page(html)
+    assert [u for u in page.fetched if is_elsewhere(u)] == [
+        "https://cdn.example/a.css",
+        "//cdn.example/a.js",
+    ]
+    assert page.nameless == ["c.png"]
+    assert dead_links({path: page}) == ["a.html: #gone", "a.html: gone.html", "a.html: c.png"]

@@ -1,0 +1,40 @@
+"""Run every experiment whose stored result was not made by the script as it stands.
+
+python -m tools.experiments
+
+experiments/NN_name.py writes book/results/NN_name.json with the sha256 of its own text.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def is_stale(script: Path, result: Path) -> bool:
+    """Tell whether the result is missing or was made by another version of the script."""
+    if not result.exists():
+        return True
+    stored = json.loads(result.read_text(encoding="utf-8"))
+    return bool(stored.get("script_sha256") != hashlib.sha256(script.read_bytes()).hexdigest())
+
+
+def main() -> int:
+    """Run what is stale, in order; stop at the first script that fails."""
+    scripts = sorted((ROOT / "experiments").glob("[0-9]*.py"))
+    stale = [s for s in scripts if is_stale(s, ROOT / f"book/results/{s.stem}.json")]
+    if not stale:
+        print("Every result is up to date.")
+    for script in stale:
+        print(f"{script.relative_to(ROOT)} …", flush=True)
+        if subprocess.run([sys.executable, str(script)], cwd=ROOT, check=False).returncode:
+            print(f"{script.name} failed; mend it and run 'make experiments' again")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
