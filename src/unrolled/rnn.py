@@ -113,13 +113,13 @@ def rnn_forward(
     check_shape("h0", h0, B=B, H=H)
     W_ih, W_hh, b_ih, b_hh = params
 
-    # Reshaped to 2-D, because NumPy's product of 3-D arrays is not one matrix product.
+    # In 2-D: NumPy's product of 3-D arrays is not one matrix product, and slower.
     a_x = (x.reshape(T * B, D) @ W_ih.T + (b_ih + b_hh)).reshape(T, B, H)
     h = np.empty((T + 1, B, H), dtype=a_x.dtype)
     h[0] = h0
     for t in range(1, T + 1):
         np.tanh(a_x[t - 1] + h[t - 1] @ W_hh.T, out=h[t])
-    # What is returned are views of the cache: writing into them would corrupt the way back.
+    # The results are views of the cache: to write into them would corrupt it.
     h.flags.writeable = False
     return h[1:], h[T], RNNCache(params, x, h)
 

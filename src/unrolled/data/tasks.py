@@ -93,10 +93,11 @@ def forecast_task(
         for airport in range(len(weather.airports)):
             temperature = weather.values[airport, part, :1]
             filled = weather.missing[airport, part, :1]
-            x, _ = sliding_windows(features[airport, part], length=window, horizon=horizon)
-            now, later = sliding_windows(temperature, length=window, horizon=horizon)
-            was_filled, will_be_filled = sliding_windows(filled, length=window, horizon=horizon)
-            measured = ~(was_filled[-1] | will_be_filled)[:, 0]
+            sizes = {"length": window, "horizon": horizon}
+            x, _ = sliding_windows(features[airport, part], **sizes)
+            now, later = sliding_windows(temperature, **sizes)
+            filled_now, filled_later = sliding_windows(filled, **sizes)
+            measured = ~(filled_now[-1] | filled_later)[:, 0]
             inputs.append(x[:, measured])
             changes.append((later - now[-1])[measured, 0])
         x, y = np.concatenate(inputs, axis=1), np.concatenate(changes)

@@ -1,0 +1,106 @@
+"""The pages that readers take for granted, the notation above all, say what the code does."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unrolled.params import Recurrent, init_rnn
+from unrolled.rnn import rnn_forward
+from unrolled.torch_twins import rnn_twin, tensor
+
+BOOK = Path(__file__).parent.parent / "book"
+SIZES = {"T": 6, "B": 3, "D": 2, "H": 4}
+ROW = re.compile(
+    r"^\| (?P<maths>\$.*?) \| (?P<code>`.*?) \| \((?P<shape>.*?)\) \| (?P<torch>`.*?) \|$"
+)
+
+
+def notation_rows() -> list[dict[str, str]]:
+    lines = (BOOK / "notation.md").read_text(encoding="utf-8").splitlines()
+    return [match.groupdict() for match in map(ROW.match, lines) if match]
+
+
+ROWS = notation_rows()
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, object]:
+    """Everything that the table names, computed once by the package and once by torch."""
+    rng = np.random.default_rng(0)
+    T, B, D, H = SIZES.values()
+    params = init_rnn(D, H, rng=rng)
+    x, h0 = rng.normal(size=(T, B, D)), rng.normal(size=(B, H))
+    out, h_n, cache = rnn_forward(params, x, h0)
+    twin = rnn_twin(params)
+    h_0 = tensor(h0)[None]
+    output, torch_h_n = twin(tensor(x), h_0)
+    ours = {**params._asdict(), "x": x, "h0": h0, "h": cache.h, "out": out, "h_n": h_n}
+    theirs = {"input": tensor(x), "h_0": h_0, "output": output, "h_n": torch_h_n}
+    return {"ours": ours, "theirs": theirs | dict(twin.named_parameters())}
+
+
+def test_the_table_is_there_and_names_every_parameter():
+    assert len(ROWS) == 8
+    code = {row["code"] for row in ROWS}
+    assert {f"`{field}`" for field in Recurrent._fields} <= code
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["code"] for row in ROWS])
+def test_code_and_torch_name_the_same_numbers(row, names):
+    shape = tuple(SIZES[size] for size in re.findall(r"[TBDH]", row["shape"]))
+    expressions = re.findall(r"`([^`]+)`", row["code"])
+    for t in range(1, SIZES["T"] + 1):
+        scope = {**names["ours"], "t": t, "T": SIZES["T"]}
+        theirs = eval(row["torch"].strip("`"), {**names["theirs"], "t": t})
+        for expression in expressions[:1] if "so" in row["code"] else expressions:
+            ours = eval(expression, scope)
+            assert ours.shape == shape == tuple(theirs.shape)
+            assert np.allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-12)
+
+
+def test_the_states_after_the_first_are_the_output(names):
+    assert "`h[1:]` is `out`" in next(row["code"] for row in ROWS if row["maths"] == "$h_t$")
+    assert np.array_equal(names["ours"]["h"][1:], names["ours"]["out"])
+
+
+def test_the_lines_on_the_first_page_are_an_rnn(names):
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    scope = {"np": np, **{k: names["ours"][k] for k in (*Recurrent._fields, "x", "h0")}}
+    exec(code, scope)
+    assert np.allclose(scope["h"], names["ours"]["h_n"], rtol=0, atol=1e-12)
+
+
+def chapter_terms() -> dict[tuple[str, str], str]:
+    """Every **term** (中文) of the chapters, with the first chapter that has it."""
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted(BOOK.glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        for term, chinese in re.findall(r"\*\*([^*]+)\*\* \(([\u4e00-\u9fff]+)\)", text):
+            found.setdefault((term, chinese), path.name)
+    return found
+
+
+def glossary() -> list[tuple[str, str, str]]:
+    text = (BOOK / "glossary.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| ([^|]+) \| ([\u4e00-\u9fff]+) \|.*\((.*?)\) \|$", text, re.MULTILINE)
+
+
+def test_the_glossary_holds_every_term_and_its_chapter():
+    entries = {(term, chinese): chapter for term, chinese, chapter in glossary()}
+    terms = chapter_terms()
+    assert len(terms) > 20
+    missing = {key: chapter for key, chapter in terms.items() if entries.get(key) != chapter}
+    assert not missing
+
+
+def test_the_glossary_is_sorted_and_every_entry_stands_in_its_chapter():
+    entries = glossary()
+    assert [term for term, _, _ in entries] == sorted(term for term, _, _ in entries)
+    for term, chinese, chapter in entries:
+        text = (BOOK / chapter).read_text(encoding="utf-8")
+        assert chinese in text, f"{chapter} does not name {term} ({chinese})"
