@@ -1,5 +1,7 @@
 """Whose name is it? An RNN against windows, a convolution and counts of letters. Chapter 2."""
 
+import string
+
 import numpy as np
 import torch
 from sklearn.feature_extraction.text import CountVectorizer
@@ -74,17 +76,25 @@ def run(
     )
     fit(net, batches, cross_entropy, steps=steps, lr=SETTINGS["lr"])
 
-    def guess(part: list[str], order: np.ndarray) -> np.ndarray:
+    @torch.no_grad()
+    def guess(part: list[str], groups: list[np.ndarray]) -> np.ndarray:
         answer = np.empty(len(part), dtype=int)
-        with torch.no_grad():
-            for b in np.array_split(order, len(order) // 64):
-                inputs = prepare(model, [part[i] for i in b], vocabulary, window)
-                answer[b] = net(*inputs).argmax(dim=1).numpy()
+        for b in groups:
+            inputs = prepare(model, [part[i] for i in b], vocabulary, window)
+            answer[b] = net(*inputs).argmax(dim=1).numpy()
         return answer
 
-    first = guess(names.test, rng.permutation(len(names.test)))
-    second = guess(names.test, rng.permutation(len(names.test)))
-    on_train = guess(names.train, rng.permutation(len(names.train)))
+    def in_batches(part: list[str]) -> np.ndarray:
+        """Guess in random batches of the size of the training: each is padded to its longest."""
+        order = rng.permutation(len(part))
+        return guess(part, np.array_split(order, len(part) // SETTINGS["batch"]))
+
+    def alone(part: list[str]) -> np.ndarray:
+        """Guess every name as if it were read alone: names of one length need no padding."""
+        length = np.array([len(name) for name in part])
+        return guess(part, [np.flatnonzero(length == T) for T in np.unique(length)])
+
+    first, second = in_batches(names.test), in_batches(names.test)
     return {
         "model": model,
         "seed": seed,
@@ -92,9 +102,24 @@ def run(
         "steps": steps,
         "parameters": count(net),
         "accuracy": accuracy(first, names.test_languages),
-        "train_accuracy": accuracy(on_train, names.train_languages),
+        "accuracy_alone": accuracy(alone(names.test), names.test_languages),
+        "train_accuracy": accuracy(in_batches(names.train), names.train_languages),
         "changed_by_neighbours": float((first != second).mean()),
+        "influence": influence(alone, names.test) if model in ("RNN", "CNN") else None,
     }
+
+
+def influence(guess, test: list[str], length: int = 8) -> list[float]:
+    """Replace the letter at each place by a random one; return how many answers change."""
+    some = [name for name in test if len(name) == length]
+    before = guess(some)
+    rng = np.random.default_rng(0)
+    changed = []
+    for place in range(length):
+        letters = list(string.ascii_uppercase if place == 0 else string.ascii_lowercase)
+        replaced = [n[:place] + rng.choice(letters) + n[place + 1 :] for n in some]
+        changed.append(float((guess(replaced) != before).mean()))
+    return changed
 
 
 def letter_counts(names, longest: int) -> dict:
@@ -130,6 +155,6 @@ if __name__ == "__main__":
         for window in SETTINGS["windows"]:
             runs.append(run("MLP", seed, names, window))
     for seed in SEEDS[:3]:
-        long = run("RNN", seed, names, steps=SETTINGS["many_steps"])
-        runs.append({**long, "model": "RNN, 4 times the steps"})
+        for model, window in (("RNN", None), ("CNN", SETTINGS["window"])):
+            runs.append(run(model, seed, names, window, steps=SETTINGS["many_steps"]))
     print(save_result(__file__, settings=SETTINGS, seeds=SEEDS, runs=runs))

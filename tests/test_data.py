@@ -110,9 +110,25 @@ def test_the_command_that_an_error_names_installs_the_package(monkeypatch, load,
 
 def test_digits_are_split_in_file_order(digits):
     raw = sklearn_digits()
-    assert (len(digits.x_train), len(digits.x_test)) == (1438, 359)
+    assert (len(digits.x_train), len(digits.x_test)) == (1415, 382)
     same(np.concatenate([digits.x_train, digits.x_test]) * 16, raw.images)
     same(np.concatenate([digits.y_train, digits.y_test]), raw.target.astype(np.int64))
+
+
+def test_digits_are_cut_where_a_block_of_handwriting_begins(digits):
+    labels = np.concatenate([digits.y_train, digits.y_test]).tolist()
+    three_runs = [*range(10)] * 3
+    expected = [i for i in range(len(labels)) if labels[i : i + 30] == three_runs]
+    assert digits.block_starts.tolist() == expected
+    assert expected[-2] == len(digits.x_train)
+    # The blocks look like different hands: the next image of the same digit is nearer in its own.
+    x = np.concatenate([digits.x_train, digits.x_test]).reshape(-1, 64)
+    block = np.searchsorted(digits.block_starts, np.arange(len(x)), side="right")
+    square = (x**2).sum(axis=1)
+    distance = square[:, None] + square[None] - 2 * x @ x.T
+    np.fill_diagonal(distance, np.inf)
+    same_block = (block[distance.argmin(axis=1)] == block).mean()
+    assert same_block > 3 * (np.bincount(block) ** 2).sum() / len(x) ** 2
 
 
 def test_digits_are_pixels_of_handwriting(digits):
@@ -135,10 +151,10 @@ def test_no_digit_is_in_both_parts(digits):
 def test_digits_majority_baseline(digits):
     assert set(digits.y_train) == set(digits.y_test) == set(range(10))
     majority = np.bincount(digits.y_train).argmax()
-    counts = Counter(sklearn_digits().target[:1438].tolist())
+    counts = Counter(sklearn_digits().target[:1415].tolist())
     assert counts[int(majority)] == max(counts.values())
     found = np.mean(digits.y_test == majority)
-    assert found == sklearn_digits().target.tolist()[1438:].count(majority) / 359
+    assert found == sklearn_digits().target.tolist()[1415:].count(majority) / 382
     assert 0.08 < found < 0.12
 
 

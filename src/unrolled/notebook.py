@@ -1,7 +1,10 @@
 """What notebooks need and the package itself does not."""
 
+import ast
 import inspect
 from typing import Any
+
+from unrolled.results import project_file
 
 
 class Source:
@@ -47,10 +50,19 @@ def show_source(*objects: Any, docs: bool = False) -> Source:
     return Source("\n\n\n".join(parts))
 
 
+def show_script(path: str) -> Source:
+    """Show a script of the project whole, such as ``"experiments/01_xor.py"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
+    return Source(project_file(path).read_text(encoding="utf-8").rstrip())
+
+
 def _without_docstring(code: str) -> str:
     """Cut every docstring out of a definition's source, and nothing else."""
-    import ast
-
     lines = code.split("\n")
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):

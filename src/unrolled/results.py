@@ -79,15 +79,29 @@ def load_result(name: str) -> dict[str, Any]:
     FileNotFoundError
         If there is no such result; the message names the command that makes it.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        file = folder / RESULTS / f"{name}.json"
-        if file.is_file():
-            result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            return result
-    raise FileNotFoundError(
-        f"no stored result {name!r} in {RESULTS}; run experiments/{name}.py, or: make experiments"
-    )
+    try:
+        file = project_file(RESULTS / f"{name}.json")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no stored result {name!r} in {RESULTS}; "
+            f"run experiments/{name}.py, or: make experiments"
+        ) from None
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return result
+
+
+def project_file(path: str | Path) -> Path:
+    """Find a file of the project, given from its top, from wherever in it Python was started.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither the current folder nor one above it holds such a file.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / path).is_file():
+            return folder / path
+    raise FileNotFoundError(f"no {path} in this folder or above; start Python inside the project")
 
 
 def _versions() -> dict[str, str]:

@@ -42,7 +42,7 @@ def load_names() -> Names:
     1,620 names belong to more than one language, so a guess is right if it is *one of* them. Names
     that hold anything but letters, spaces, hyphens and apostrophes are left out (ten of them).
 
-    Origin: the name lists of Faker (J. Ballet and others). Licence: MIT. Split: drawn once with a
+    Origin: the name lists of Faker (D. Faraglia and others). Licence: MIT. Split: drawn once with a
     fixed seed from the sorted names, 15,206 for training and 3,801 for testing; no name is in both.
 
     Returns
