@@ -45,17 +45,17 @@ format: $(VENV)/.test ## Format the code and mend what can be mended
 notebooks: $(VENV)/.test ## Execute the chapters again and store their outputs (some: NOTEBOOKS=book/02_rnn.ipynb)
 	@$(BIN)/python -m tools.notebooks $(NOTEBOOKS)
 
-experiments: $(VENV)/.test ## Run the experiments whose script is newer than their result
+experiments: $(VENV)/.test ## Run the experiments whose script has changed since
 	@$(BIN)/python -m tools.experiments
 
 timings: $(VENV)/.test ## Measure each chapter's run time on this machine and write it into the book
 	@$(BIN)/python -m tools.timings
 
 serve: $(SITE) ## Serve the site on this machine (another port: PORT=8001)
-	@echo "http://localhost:$(PORT)"; $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+	@echo "http://localhost:$(PORT)"; exec $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 clean: ## Remove everything that make created
-	@rm -rf _build $(VENV) src/*.egg-info .ruff_cache .mypy_cache .pytest_cache
+	@rm -rf _build build dist $(VENV) src/*.egg-info .ruff_cache .mypy_cache .pytest_cache
 
 # The list of sources changes when one is added or deleted; the site depends on the list as well.
 _build/sources: FORCE

@@ -72,7 +72,8 @@ def test_loading_gives_the_same_in_every_process_and_fresh_arrays():
 
 @pytest.mark.parametrize("path", ["no/such/file.csv", "nycflights13"])
 def test_a_file_that_is_not_there_names_the_command(path):
-    with pytest.raises(data.MissingDataError, match=re.escape(_packages.INSTALL)):
+    message = f"'nycflights13' is installed without its file {path}; run: {_packages.INSTALL}"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
         _packages.package_file("nycflights13", path)
 
 
@@ -585,3 +586,37 @@ def test_minibatches_of_nothing(size, batch):
     message = f"^size and batch must be at least 1, got {size} and {batch}$"
     with pytest.raises(ValueError, match=message):
         list(S.minibatches(size, batch=batch, rng=np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    "guess, languages, message",
+    [
+        ([0], [[True, False], [True, False]], r"^languages must have shape \(N=1, L\)"),
+        ([-1], [[True, False]], r"^guess must hold at least one language, all in 0\.\.1"),
+        ([2], [[True, False]], r"^guess must hold at least one language, all in 0\.\.1"),
+        (np.zeros(0, int), np.zeros((0, 2), bool), r"^guess must hold at least one language"),
+    ],
+)
+def test_accuracy_refuses_what_it_cannot_score(guess, languages, message):
+    with pytest.raises(ValueError, match=message):
+        data.accuracy(np.array(guess), np.array(languages))
+
+
+def test_accuracy_scores_truth_values_only():
+    with pytest.raises(TypeError, match="^languages must hold truth values, got dtype int64$"):
+        data.accuracy(np.array([0]), np.array([[3, 0]]))
+
+
+@pytest.mark.parametrize("length, size", [(1, 5), (3, 4)])
+def test_windows_are_copies_even_of_one_step_or_one_window(length, size):
+    series = np.arange(float(size))[:, None]
+    windows, targets = data.sliding_windows(series, length=length, horizon=1)
+    windows += 1
+    targets += 1
+    assert series[:, 0].tolist() == list(range(size))
+
+
+@pytest.mark.parametrize("split", [0, -1, 9000])
+def test_a_split_outside_the_series_is_refused(weather, split):
+    with pytest.raises(ValueError, match=rf"^split must lie in 2\.\.8730, got {split}$"):
+        data.weather_features(weather, split=split)

@@ -104,3 +104,21 @@ def test_the_glossary_is_sorted_and_every_entry_stands_in_its_chapter():
     for term, chinese, chapter in entries:
         text = (BOOK / chapter).read_text(encoding="utf-8")
         assert chinese in text, f"{chapter} does not name {term} ({chinese})"
+
+
+def headings(name: str) -> set[str]:
+    cells = json.loads((BOOK / name).read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    return set(re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+
+
+def test_docstrings_name_sections_that_exist():
+    chapters = {path.name[:2]: headings(path.name) for path in BOOK.glob("[0-9]*.ipynb")}
+    quoted = 0
+    for path in (BOOK.parent / "src").rglob("*.py"):
+        for number, section in re.findall(
+            r'Chapter (\d+), "([^"]+)"', path.read_text(encoding="utf-8")
+        ):
+            quoted += 1
+            assert section in chapters[f"{int(number):02d}"], f"{path.name}: no section {section!r}"
+    assert quoted > 10

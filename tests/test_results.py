@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def problems(root: Path) -> list[str]:
 
 def test_results_and_scripts_agree():
     assert problems(ROOT) == []
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("experiments/[0-9]*.py")), ids=lambda p: p.stem)
+def test_the_stored_settings_are_those_of_the_script(script: Path):
+    stored = json.loads((ROOT / f"book/results/{script.stem}.json").read_text(encoding="utf-8"))
+    module = runpy.run_path(str(script))
+    assert stored["settings"] == json.loads(json.dumps(module["SETTINGS"]))
+    assert stored["seeds"] == list(module["SEEDS"])
+
+
+def test_line_ends_do_not_make_a_result_stale(planted):
+    script, result = planted
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    assert not is_stale(script, result)
 
 
 @pytest.fixture

@@ -229,3 +229,27 @@ def test_inputs_that_are_no_sequence_of_floats():
         R.rnn_forward(params, x.astype(np.int64), h0)
     with pytest.raises(ValueError, match="^x must have at least one time step, got T=0$"):
         R.rnn_forward(params, x[:0], h0)
+
+
+def test_the_results_cannot_be_written_into():
+    out, h_n, cache = R.rnn_forward(
+        P.init_rnn(2, 3, rng=np.random.default_rng(0)), np.ones((4, 1, 2))
+    )
+    for array in (out, h_n, cache.h):
+        with pytest.raises(ValueError, match="read-only"):
+            array += 1
+
+
+def test_a_state_of_another_dtype_is_refused():
+    params = P.init_rnn(2, 3, rng=np.random.default_rng(0), dtype=np.float32)
+    x, h0 = np.ones((4, 1, 2), np.float32), np.zeros((1, 3))
+    with pytest.raises(TypeError, match="^h0 must have the dtype of x, float32, got float64$"):
+        R.rnn_forward(params, x, h0)
+    with pytest.raises(
+        TypeError, match="^h_prev must have the dtype of x_t, float32, got float64$"
+    ):
+        R.rnn_cell(params, x[0], h0)
+    with pytest.raises(TypeError, match="^x_t must hold floating-point numbers, got dtype int64$"):
+        R.rnn_cell(params, x[0].astype(int), h0)
+    with pytest.raises(TypeError, match="^x must be a NumPy array, got list$"):
+        R.rnn_forward(params, x.tolist())

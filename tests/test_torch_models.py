@@ -110,3 +110,43 @@ def test_fit_needs_a_batch_a_step():
     x = torch.ones(1, 1)
     with pytest.raises(ValueError, match="^batches must hold at least steps=3 batches, got 2$"):
         M.fit(torch.nn.Linear(1, 1), [((x,), x)] * 2, torch.nn.functional.mse_loss, steps=3, lr=0.1)
+
+
+def by_hand(name, x):
+    """The window models in plain NumPy, from their own weights."""
+    T, B, D = x.shape
+    if name == "mlp":
+        model = M.WindowMLP(T, D, 5, 4).double()
+        W1, b1, W2, b2 = (p.detach().numpy() for p in model.parameters())
+        return model, np.tanh(x.transpose(1, 0, 2).reshape(B, -1) @ W1.T + b1) @ W2.T + b2
+    width, pool = 3, name == "cnn, pooled"
+    model = M.WindowCNN(T, D, 5, 4, width=width, pool=pool).double()
+    W, b, W2, b2 = (p.detach().numpy() for p in model.parameters())
+    padded = np.concatenate([np.zeros((width - 1, B, D)), x, np.zeros((width - 1, B, D))])
+    places = T + width - 1
+    features = np.empty((B, 5, places))
+    for t in range(places):
+        features[:, :, t] = np.einsum("kbd,hdk->bh", padded[t : t + width], W) + b
+    features = np.maximum(features, 0)
+    flat = features.max(axis=-1) if pool else features.reshape(B, -1)
+    return model, flat @ W2.T + b2
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn, pooled", "cnn, flat"])
+def test_window_models_compute_what_they_say(name):
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(size=(6, 3, 2))
+    model, expected = by_hand(name, x)
+    assert np.allclose(model(torch.tensor(x)).detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [[0, 1, 2], [1, 2], [1, 2, 7]])
+def test_impossible_lengths_are_refused(lengths):
+    model = M.LastState(2, 3, 4)
+    with pytest.raises(ValueError, match=r"^lengths must have shape \(B=3,\) and lie in 1\.\.6"):
+        model(torch.zeros(6, 3, 2), torch.tensor(lengths))
+
+
+def test_no_step_is_no_training():
+    with pytest.raises(ValueError, match="^steps must be at least 1, got 0$"):
+        M.fit(torch.nn.Linear(1, 1), [], torch.nn.functional.mse_loss, steps=0, lr=0.1)

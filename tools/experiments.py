@@ -5,13 +5,14 @@ python -m tools.experiments
 experiments/NN_name.py writes book/results/NN_name.json with the sha256 of its own text.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.notebooks import ROOT
+from tools.notebooks import main as store_outputs
+from unrolled.results import script_hash
 
 
 def is_stale(script: Path, result: Path) -> bool:
@@ -19,7 +20,7 @@ def is_stale(script: Path, result: Path) -> bool:
     if not result.exists():
         return True
     stored = json.loads(result.read_text(encoding="utf-8"))
-    return bool(stored.get("script_sha256") != hashlib.sha256(script.read_bytes()).hexdigest())
+    return bool(stored.get("script_sha256") != script_hash(script))
 
 
 def main() -> int:
@@ -33,6 +34,9 @@ def main() -> int:
         if subprocess.run([sys.executable, str(script)], cwd=ROOT, check=False).returncode:
             print(f"{script.name} failed; mend it and run 'make experiments' again")
             return 1
+    if stale:
+        print("The chapters that show these results: make notebooks")
+        return store_outputs([str(ROOT / "book/run_times.ipynb")])
     return 0
 
 

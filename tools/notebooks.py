@@ -5,6 +5,7 @@ python -m tools.notebooks [--check | --format] NOTEBOOK...
 
 import argparse
 import base64
+import hashlib
 import io
 import os
 import sys
@@ -49,9 +50,16 @@ def with_palette(png: str) -> str:
     return base64.b64encode(small.getvalue()).decode() + "\n"
 
 
+def code_hash(nb: Any) -> str:
+    """Return the SHA-256 of a notebook's code, whose outputs are those of this code alone."""
+    code = "\0".join(cell.source for cell in nb.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
 def normalise(nb: Any) -> None:
     """Remove from a notebook, in place, all that differs between two runs or two editors."""
-    nb.metadata = nbformat.from_dict(METADATA)
+    executed = nb.metadata.get("executed_code", "")
+    nb.metadata = nbformat.from_dict({**METADATA, "executed_code": executed})
     for cell in nb.cells:
         for key in TRANSIENT & set(cell.metadata):
             del cell.metadata[key]
@@ -100,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         if not args.format:
             try:
                 client(path, nb).execute()
+                nb.metadata["executed_code"] = code_hash(nb)
             except CellExecutionError as error:
                 print(f"{path}: not stored, a cell failed:\n{error}", file=sys.stderr)
                 status = 1

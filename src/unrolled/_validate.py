@@ -36,9 +36,26 @@ def check_float(name: str, array: Array) -> None:
     Traceback (most recent call last):
     TypeError: x must hold floating-point numbers, got dtype int64
     """
-    dtype = np.asarray(array).dtype
+    if not isinstance(array, np.ndarray | np.floating):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    dtype = array.dtype
     if not np.issubdtype(dtype, np.floating):
         raise TypeError(f"{name} must hold floating-point numbers, got dtype {dtype}")
+
+
+def check_same_dtype(name: str, array: Array, other: str, reference: Array) -> None:
+    """Raise ``TypeError`` unless two arrays have one dtype: NumPy would widen without a word.
+
+    Examples
+    --------
+    >>> check_same_dtype("h0", np.zeros(1), "x", np.zeros(1, dtype=np.float32))
+    Traceback (most recent call last):
+    TypeError: h0 must have the dtype of x, float32, got float64
+    """
+    if array.dtype != reference.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of {other}, {reference.dtype}, got {array.dtype}"
+        )
 
 
 def check_positive(name: str, value: float) -> None:

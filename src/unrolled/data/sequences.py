@@ -67,6 +67,8 @@ def one_hot(ids: Array, V: int, *, dtype: DTypeLike = np.float64) -> Array:
     ------
     ValueError
         If an id is not in the range 0 to V - 1.
+    TypeError
+        If ``ids`` does not hold integers.
 
     Examples
     --------
@@ -110,7 +112,8 @@ def pad(
     Raises
     ------
     ValueError
-        If there is no sequence, or one is empty, or one is longer than ``length``.
+        If there is no sequence, one is empty or longer than ``length``, or they are not alike in
+        dtype and in all sizes but the first.
 
     Examples
     --------
@@ -180,7 +183,7 @@ def sliding_windows(series: Array, *, length: int, horizon: int) -> tuple[Array,
 
     Notes
     -----
-    Chapter 2, "A window is a choice".
+    Chapter 2, "Sliding windows without leakage".
     """
     check_shape("series", series, N=None, F=None)
     if length < 1 or horizon < 1:
@@ -192,7 +195,7 @@ def sliding_windows(series: Array, *, length: int, horizon: int) -> tuple[Array,
             f"got {len(series)}"
         )
     windows = np.lib.stride_tricks.sliding_window_view(series[: M + length - 1], length, axis=0)
-    return np.ascontiguousarray(np.moveaxis(windows, -1, 0)), series[length + horizon - 1 :].copy()
+    return np.moveaxis(windows, -1, 0).copy(), series[length + horizon - 1 :].copy()
 
 
 def minibatches(size: int, *, batch: int, rng: np.random.Generator) -> Iterator[Array]:

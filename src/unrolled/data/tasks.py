@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unrolled._validate import Array
+from unrolled._validate import Array, check_shape
 from unrolled.data.sequences import sliding_windows
 from unrolled.data.weather import Weather
 
@@ -42,6 +42,8 @@ def weather_features(weather: Weather, *, split: int | None = None) -> Array:
     (3, 8730, 9)
     """
     split = weather.test_start if split is None else split
+    if not 1 < split <= len(weather.hours):
+        raise ValueError(f"split must lie in 2..{len(weather.hours)}, got {split}")
     mean = weather.values[:, :split].mean(axis=(0, 1))
     std = weather.values[:, :split].std(axis=(0, 1))
     angle = 2 * np.pi * np.array([hour.hour for hour in weather.hours]) / 24
@@ -114,9 +116,27 @@ def accuracy(guess: Array, languages: Array) -> float:
     guess : integer ndarray of shape (N,)
     languages : bool ndarray of shape (N, L)
 
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there is no guess, or one is not in the range 0 to L - 1.
+    TypeError
+        If ``languages`` does not hold truth values.
+
     Examples
     --------
     >>> accuracy(np.array([0, 1]), np.array([[True, True], [True, False]]))
     0.5
     """
+    check_shape("guess", guess, N=None)
+    check_shape("languages", languages, N=len(guess), L=None)
+    if languages.dtype != bool:
+        raise TypeError(f"languages must hold truth values, got dtype {languages.dtype}")
+    L = languages.shape[1]
+    if guess.size == 0 or guess.min() < 0 or guess.max() >= L:
+        raise ValueError(f"guess must hold at least one language, all in 0..{L - 1}, got {guess}")
     return float(languages[np.arange(len(guess)), guess].mean())
