@@ -1,6 +1,6 @@
 """Execute notebooks and store their outputs, so that doing it twice changes nothing.
 
-python -m tools.notebooks [--check | --format] NOTEBOOK...
+python -m tools.notebooks [--format] NOTEBOOK...
 """
 
 import argparse
@@ -94,12 +94,10 @@ def client(path: Path, nb: Any) -> NotebookClient:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 1 when a notebook fails or, with --check, would change."""
+    """Run the command; 1 when a notebook fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("notebooks", nargs="+", type=Path)
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--check", action="store_true", help="execute, compare, write nothing")
-    group.add_argument("--format", action="store_true", help="normalise without executing")
+    parser.add_argument("--format", action="store_true", help="normalise without executing")
     args = parser.parse_args(argv)
     status = 0
     for path in args.notebooks:
@@ -116,9 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         normalise(nb)
         after = serialise(nb)
         print(f"{path}: {'same' if after == before else 'changed'}", flush=True)
-        if args.check:
-            status |= after != before
-        elif after != before:
+        if after != before:
             path.write_text(after, encoding="utf-8")
     return status
 

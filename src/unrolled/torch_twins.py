@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled._validate import Array
+from unrolled._validate import Array, check_shape
 from unrolled.functional import get_activation
 from unrolled.params import Linear, Recurrent
 
@@ -38,6 +38,10 @@ def _copy_into(module: Any, **arrays: Array) -> Any:
     torch = _torch()
     with torch.no_grad():
         for name, array in arrays.items():
+            # copy_ would broadcast a bias of shape (1,) without a word.
+            check_shape(
+                name, array, **{f"n{i}": n for i, n in enumerate(getattr(module, name).shape)}
+            )
             getattr(module, name).copy_(tensor(array))
     return module
 
