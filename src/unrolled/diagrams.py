@@ -169,7 +169,8 @@ def draw_unrolled(
     """
     height = bottom + 1.3
     real = len(steps) - padded
-    arrow(ax, (left - 1.3, height), (left, height), "$h_0$", gap=0.5)
+    arrow(ax, (left - 1.5, height), (left, height), gap=0.5)
+    ax.text(left - 0.95, height + 0.2, "$h_0$", ha="center", va="center")
     for t, label in enumerate(steps, start=1):
         x = left + step * (t - 1)
         color = STATE if t <= real else GREY

@@ -146,7 +146,8 @@ def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     y = target[..., None]
     loss = -float(np.take_along_axis(log_p, y, axis=-1).mean())
     dlogits = np.exp(log_p)
-    np.put_along_axis(dlogits, y, np.take_along_axis(dlogits, y, axis=-1) - 1.0, axis=-1)
+    p_right = np.take_along_axis(dlogits, y, axis=-1)
+    np.put_along_axis(dlogits, y, p_right - 1.0, axis=-1)
     return loss, dlogits / target.size
 
 

