@@ -1,11 +1,13 @@
 """The built site, read as files: nothing from elsewhere, no dead link, no image without words."""
 
+import re
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 
 from tools.notebooks import ROOT
 
@@ -132,3 +134,25 @@ def test_planted_faults_are_found(tmp_path: Path):
     ]
     assert page.nameless == ["c.png"]
     assert dead_links({path: page}) == ["a.html: #gone", "a.html: gone.html", "a.html: c.png"]
+
+
+MARKUP = re.compile(r"\|-{3}|\|—\||```|\{(?:cite|eq|ref)[:\w]*\}|\$\$|\\\w+\{|\*\*")
+
+
+def raw_markup(html: str) -> list[str]:
+    """Marks of Markdown, MyST or TeX that a reader should never see as text."""
+    page = BeautifulSoup(html, "html.parser")
+    for element in page.select("pre, code, script, style, .math"):
+        element.decompose()
+    return MARKUP.findall(page.get_text())
+
+
+def test_no_markup_is_shown_as_text():
+    found = {str(p.relative_to(SITE)): raw_markup(p.read_text(encoding="utf-8")) for p in pages()}
+    assert {name: marks for name, marks in found.items() if marks} == {}
+
+
+@pytest.mark.parametrize("mark", ["| a |\n|---|", "|—|—|", "{cite:p}`x`", "$$", "**b**", r"\frac{"])
+def test_markup_shown_as_text_is_found(mark):
+    assert raw_markup(f"<p>before {mark} after</p>")
+    assert not raw_markup(f"<p>before <code>{mark}</code> <span class='math'>{mark}</span></p>")
