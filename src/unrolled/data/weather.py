@@ -81,10 +81,9 @@ def load_weather() -> Weather:
     wind = features.index("wind speed (m/s)")
     values[..., wind][values[..., wind] > STRONGEST_WIND] = np.nan
     missing = np.isnan(values)
-    # For each hour the last one that was measured; before the first one, that first one.
+    # For each hour the last one that was measured; the first hour of every series was.
     measured = np.where(missing, 0, np.arange(HOURS)[:, None])
     last = np.maximum.accumulate(measured, axis=1)
-    last = np.maximum(last, (~missing).argmax(axis=1, keepdims=True))
     values = np.take_along_axis(values, last, axis=1)
 
     return Weather(
