@@ -1,0 +1,149 @@
+"""Grade notebooks: their code runs in a process of its own, and the project's checks judge it."""
+
+import argparse
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from unrolled.grade import text
+from unrolled.grade.errors import GradeError
+from unrolled.grade.exercises import Outcome, exercise_folders
+from unrolled.grade.run import Report, grade_notebook
+
+BAR = 20  # characters
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command: 0 when every file was graded, whatever its score; 2 when one was not."""
+    parser = argparse.ArgumentParser(prog="python -m unrolled.grade", description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a notebook")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line a file")
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds for each cell and for each check (default: 60)",
+    )
+    parser.add_argument(
+        "--progress", action="store_true", help="show where all exercises of the project stand"
+    )
+    args = parser.parse_args(argv)
+    if bool(args.files) == args.progress or (args.json and args.progress):
+        parser.error("name at least one notebook, or use --progress alone")
+    for stream in (sys.stdout, sys.stderr):  # a terminal without a ✓ shows a ?
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    try:
+        if args.progress:
+            return progress(args.time_limit)
+        return grade(args.files, args.time_limit, as_json=args.json)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def seconds(value: str) -> float:
+    """Return a time limit: a number above 0."""
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(value)
+    return number
+
+
+def grade(files: list[Path], time_limit: float, *, as_json: bool) -> int:
+    """Grade files one by one, and print each as soon as it is done."""
+    status = 0
+    for place, file in enumerate(files):
+        report = graded(file, time_limit)
+        if report is None:
+            status = 2
+        elif as_json:
+            print(json.dumps(as_dict(report)), flush=True)
+        else:
+            gap = "\n" if place else ""
+            print(f"{gap}{file}: {report.exercise.title}, {text.total(report.outcomes)}")
+            width = shutil.get_terminal_size().columns
+            print(text.table(report.outcomes, width=width), flush=True)
+    return status
+
+
+def graded(file: Path, time_limit: float) -> Report | None:
+    """Grade a file; None, and a sentence on stderr, when that cannot be done."""
+    try:
+        return grade_notebook(file, time_limit=time_limit)
+    except GradeError as error:
+        print(f"{file}: {error}", file=sys.stderr, flush=True)
+        return None
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """Return a report as JSON has it."""
+    questions = [outcome._asdict() for outcome in report.outcomes]
+    for question in questions:
+        question["score"] = whole(question["score"])
+        question["possible"] = whole(question["possible"])
+    return {
+        "file": str(report.file),
+        "score": whole(report.score),
+        "possible": whole(report.possible),
+        "questions": questions,
+    }
+
+
+def whole(number: float) -> float:
+    """Return a number of points, as an int if it is one.
+
+    Examples
+    --------
+    >>> whole(2.0), whole(1 / 3)
+    (2, 0.333333)
+    """
+    number = round(number, 6)
+    return int(number) if number == int(number) else number
+
+
+def progress(time_limit: float) -> int:
+    """Grade all exercises of the project, print a row each, the sum and what to do next."""
+    folder = next(exercise_folders(), None)
+    files = sorted(folder.glob("*.ipynb")) if folder else []
+    if not files:
+        print("there is no folder exercises/ with notebooks here", file=sys.stderr)
+        return 2
+    status, next_step = 0, ""
+    outcomes: list[Outcome] = []
+    width = max(len(file.stem) for file in files)
+    for file in files:
+        report = graded(file, time_limit)
+        if report is None:
+            status = 2
+            continue
+        outcomes += report.outcomes
+        print(
+            f"{file.stem:<{width}}  {bar(report.score, report.possible)}  "
+            f"{text.total(report.outcomes):<20}  {report.exercise.title}",
+            flush=True,
+        )
+        if not next_step and (step := text.next_step(report.exercise, report.outcomes)):
+            next_step = f"{step}, in {file.name}"
+    if outcomes:
+        print(f"\nTotal: {text.total(outcomes)}\n{next_step or 'All exercises are done.'}")
+    return status
+
+
+def bar(score: float, possible: float) -> str:
+    """Draw a part of a whole; the bar is full only when nothing is left.
+
+    Examples
+    --------
+    >>> bar(13, 18)
+    '[##############......]'
+    """
+    filled = math.floor(BAR * score / possible) if possible else BAR
+    return f"[{'#' * filled}{'.' * (BAR - filled)}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

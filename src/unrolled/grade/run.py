@@ -1,0 +1,173 @@
+"""Grade a finished notebook: its code in one process, the project's checks in this one."""
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unrolled.grade.errors import GradeError, LearnerError, tidy
+from unrolled.grade.exercises import (
+    Exercise,
+    Outcome,
+    Question,
+    exercise_name,
+    load_exercise,
+    run_question,
+)
+from unrolled.grade.session import Session, Stopped
+
+CHECK = re.compile(r"""\.check\(\s*["'](\w+)["']\s*\)""")
+FRESH = "open it in Jupyter and save it again, or copy your answers into a fresh one"
+
+
+class Report(NamedTuple):
+    """A graded notebook: its file as it was named, the exercise, an outcome for each question."""
+
+    file: Path
+    exercise: Exercise
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def score(self) -> float:
+        """The points earned."""
+        return sum(outcome.score for outcome in self.outcomes)
+
+    @property
+    def possible(self) -> float:
+        """The points that could be earned."""
+        return sum(outcome.possible for outcome in self.outcomes)
+
+
+class Cell(NamedTuple):
+    """A code cell."""
+
+    id: str
+    source: str
+
+
+def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
+    """Run a learner's notebook and grade its answers with the project's own checks.
+
+    A question is checked where the notebook checks it, and again at the end unless it has full
+    marks: its best outcome counts, wherever a learner has put or deleted the cells that check.
+
+    Parameters
+    ----------
+    path : path
+        The notebook, under any name.
+    time_limit : float, default 60.0
+        Seconds for each cell, and for each check of a question.
+
+    Raises
+    ------
+    GradeError
+        If the file is no notebook of an exercise.
+    """
+    path = Path(path)
+    notebook = read_notebook(path)
+    exercise = load_exercise(exercise_name(notebook))
+    questions = {question.name: question for question in exercise.questions}
+    best: dict[str, Outcome] = {}
+    failures: list[tuple[Cell, LearnerError | Stopped]] = []
+    with Session(path.resolve().parent, time_limit=time_limit) as session:
+
+        def check(question: Question) -> None:
+            before = best.get(question.name)
+            if before is None or not before.passed:
+                outcome = check_question(question, session)
+                if before is None or outcome.score >= before.score:
+                    best[question.name] = outcome
+
+        fresh = set()  # the questions checked since the last cell ran
+        for cell in code_cells(notebook):
+            error = session.run(cell.source)
+            if error is not None:
+                failures.append((cell, error))
+            fresh = set(CHECK.findall(cell.source)) & set(questions)
+            for name in fresh:
+                check(questions[name])
+        for name in questions:
+            if name not in fresh:
+                check(questions[name])
+    outcomes = (blamed(best[q.name], q, failures) for q in exercise.questions)
+    return Report(path, exercise, tuple(outcomes))
+
+
+def check_question(question: Question, session: Session) -> Outcome:
+    """Check a question against the notebook that runs in a session."""
+    try:
+        return run_question(question, session.fetch(question.needs))
+    except (LearnerError, Stopped) as error:
+        return Outcome(question.name, 0, question.points, tidy(str(error)))
+
+
+def blamed(
+    outcome: Outcome, question: Question, failures: list[tuple[Cell, LearnerError | Stopped]]
+) -> Outcome:
+    """Say first, of a question that failed, if its own cell did: the rest may follow from that."""
+    names = "|".join(map(re.escape, question.needs))
+    defines = re.compile(rf"^(?:def\s+|class\s+)?(?:{names})\s*[(:=]", re.MULTILINE)
+    own = [e for cell, e in failures if cell.id in question.cells or defines.search(cell.source)]
+    if outcome.passed or not own:
+        return outcome
+    first = f"its cell failed: {own[-1]}" if isinstance(own[-1], LearnerError) else f"{own[-1]}"
+    return outcome._replace(message=tidy(f"{first}\n{outcome.message}"))
+
+
+def read_notebook(path: Path) -> dict[str, Any]:
+    """Read a notebook file of any version, as version 4.
+
+    Raises
+    ------
+    GradeError
+        If it cannot be read, or holds no notebook.
+    """
+    if not path.exists():
+        raise GradeError("there is no such file; check its name")
+    if not path.is_file():
+        raise GradeError("is not a file; name the notebook in it")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        notebook = json.loads(text)
+    except OSError as error:
+        raise GradeError(f"cannot be read ({error.strerror}); check who may read it") from error
+    except UnicodeDecodeError as error:
+        raise GradeError(f"is not text in UTF-8, so no notebook; {FRESH}") from error
+    except (ValueError, RecursionError) as error:
+        raise GradeError(f"is not JSON, so no notebook or a damaged one; {FRESH}") from error
+    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
+    if type(version) is not int:
+        raise GradeError(f"is JSON but no notebook; {FRESH}")
+    if version < 4:
+        notebook = upgraded(text)
+    elif version > 4:
+        raise GradeError(f"has notebook format {version}, which is not known here; save it as 4")
+    if not isinstance(notebook.get("cells"), list):
+        raise GradeError(f"is a notebook without cells; {FRESH}")
+    return dict(notebook)
+
+
+def upgraded(text: str) -> Mapping[str, Any]:
+    """Return a notebook of an older format in format 4."""
+    import nbformat
+
+    try:
+        with warnings.catch_warnings():  # of ids that older formats do not have
+            warnings.simplefilter("ignore")
+            upgraded: Mapping[str, Any] = nbformat.reads(text, as_version=4)
+            return upgraded
+    except Exception as error:  # what a damaged file raises here is hard to list
+        raise GradeError(f"has an old notebook format that cannot be read; {FRESH}") from error
+
+
+def code_cells(notebook: Mapping[str, Any]) -> Iterator[Cell]:
+    """Yield the cells that hold code, and leave out what is none."""
+    for cell in notebook["cells"]:
+        if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            source = cell.get("source")
+            if isinstance(source, list):
+                source = "".join(line for line in source if isinstance(line, str))
+            if isinstance(source, str) and source.strip():
+                yield Cell(str(cell.get("id", "")), source)

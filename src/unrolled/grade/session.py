@@ -1,0 +1,215 @@
+"""A learner's notebook at work in a process of its own, which may loop for ever, or die."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import unrolled
+from unrolled.grade.errors import GradeError, LearnerError, Stopped, learner_error
+from unrolled.grade.wire import LARGEST, copy_back, decode, encode, receive, send
+
+__all__ = ["LearnerError", "Session", "Stopped"]
+
+START = 120.0  # seconds that Python may take to start, on a busy machine
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Session:
+    """Runs the cells of a notebook, and calls the functions that they define.
+
+    A cell that takes too long or ends the process is dropped: a new process runs again all cells
+    that had ended, and the notebook goes on. Use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    folder : path
+        Where the cells run: that of the notebook.
+    time_limit : float, default 60.0
+        Seconds for each cell, and for all the calls of one check.
+    """
+
+    def __init__(self, folder: Path, *, time_limit: float = 60.0) -> None:
+        if os.name != "posix":
+            raise GradeError(
+                "grading needs Linux, macOS or WSL; grader.total() in the notebook works anywhere"
+            )
+        self.folder, self.time_limit = folder, time_limit
+        self._ended: list[str] = []  # the cells that a new process has to run
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._why = ""  # the last process was ended
+        # IPython makes folders, and a learner temporary files: here they leave nothing behind.
+        self._own = tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kill()
+        self._own.cleanup()
+
+    def run(self, source: str) -> LearnerError | Stopped | None:
+        """Run a cell; return what went wrong, if anything."""
+        self._start()
+        error = None
+        try:
+            self._ask("its cell", self._deadline(), "run", source)
+        except Stopped as stopped:
+            return stopped
+        except LearnerError as raised:
+            error = raised
+        self._ended.append(source)
+        return error
+
+    def fetch(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return those of the named globals that exist: values, and functions that run over there.
+
+        All calls of the functions share one time limit. Once one was stopped, so is every other.
+
+        Raises
+        ------
+        LearnerError
+            If a value is of a type that cannot cross.
+        Stopped
+            If the process does not answer.
+        """
+        self._start()
+        deadline, found = self._deadline(), {}
+        for name in names:
+            match self._ask(name, deadline, "fetch", name):
+                case ("value", value):
+                    found[name] = value
+                case ("function", str(own_name)):
+                    found[name] = self._proxy(name, own_name, deadline)
+        return found
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self.time_limit
+
+    def _proxy(self, name: str, own_name: str, deadline: float) -> Callable[..., Any]:
+        """Return a function that calls the learner's, and changes its arguments as that does."""
+        process = self._process
+
+        def proxy(*args: Any, **kwargs: Any) -> Any:
+            if self._process is not process:
+                raise Stopped(self._why)
+            reply = self._ask(name, deadline, "call", name, args, kwargs)
+            match reply:
+                case (result, tuple(new_args), dict(new_kwargs)):
+                    copy_back((args, kwargs), (new_args, new_kwargs))
+                    return result
+            raise Stopped(self._end(f"{name} disturbed the grader's connection"))
+
+        proxy.__name__ = proxy.__qualname__ = own_name
+        return proxy
+
+    def _ask(self, who: str, deadline: float, *request: Any) -> Any:
+        """Send a request and return the answer; raise what the learner's code raised."""
+        assert self._link is not None
+        message = encode(request)
+        try:
+            send(self._link, message, deadline)
+            reply = decode(receive(self._link, deadline))
+        except TimeoutError:
+            raise Stopped(
+                self._end(
+                    f"{who} did not finish within {self.time_limit:g} s: "
+                    f"is there a loop that never ends?"
+                )
+            ) from None
+        except (OSError, EOFError):
+            raise Stopped(self._end(f"{who} ended Python", say_how=True)) from None
+        except ValueError:
+            reason = f"sent what the grader cannot read, or more than {LARGEST // 2**20} MB"
+            raise Stopped(self._end(f"{who} {reason}")) from None
+        except BaseException:  # Ctrl-C: half a message may be under way
+            self._kill()
+            raise
+        match reply:
+            case ("ok", value):
+                return value
+            case ("error", str(kind), list(bases), str(text), str(line)):
+                raise learner_error(kind, bases, text, line)
+        raise Stopped(self._end(f"{who} disturbed the grader's connection"))
+
+    def _end(self, reason: str, *, say_how: bool = False) -> str:
+        """End the process, and return the reason, with its exit code where it ended by itself."""
+        code = self._kill()
+        if say_how and code >= 0:
+            reason += f", with exit code {code}"
+        elif say_how:
+            reason += f", stopped by the system ({signal.Signals(-code).name})"
+        self._why = reason
+        return reason
+
+    def _start(self) -> None:
+        """Have a process in which every cell that had ended has run."""
+        while self._process is None:
+            self._launch()
+            for place, source in enumerate(self._ended):
+                try:
+                    self._ask("its cell", self._deadline(), "run", source)
+                except LearnerError:
+                    continue
+                except Stopped:  # it went well before; without it, this loop comes to an end
+                    del self._ended[place]
+                    break
+
+    def _launch(self) -> None:
+        package = str(Path(unrolled.__file__).parents[1])
+        env = os.environ | dict.fromkeys(THREADS, "1") | {
+            "MPLBACKEND": "Agg",
+            "TQDM_DISABLE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+            "IPYTHONDIR": self._own.name,
+            "TMPDIR": self._own.name,
+        }  # fmt: skip
+        self._link, theirs = socket.socketpair()
+        with theirs:
+            fd = theirs.fileno()
+            self._process = subprocess.Popen(
+                # -P: a file of the learner's called random.py must not break the start.
+                [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)],
+                pass_fds=[fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=self.folder,
+                env=env,
+                start_new_session=True,  # with what it starts, it is a group that can be killed
+            )
+        try:
+            decode(receive(self._link, time.monotonic() + START))
+        except (OSError, EOFError, ValueError):
+            self._kill()
+            raise GradeError(
+                "Python does not start for this notebook; is IPython installed?"
+            ) from None
+
+    def _kill(self) -> int:
+        """End the process and all that it started; return its exit code."""
+        if self._link is not None:
+            self._link.close()
+        process, self._process, self._link = self._process, None, None
+        if process is None:
+            return 0
+        # Not waited for so far, so the number is still its own. If it has ended by itself, its
+        # exit code stays what it is; macOS then denies permission.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
