@@ -16,13 +16,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Kernels run with this .venv's interpreter, whatever kernels the machine has installed.
 export JUPYTER_PREFER_ENV_PATH = 1
 
+# The pages in book/solutions hold the code of solutions/, so they are not executed.
 NOTEBOOKS    := $(wildcard book/*.ipynb solutions/*.ipynb)
-BOOK_SOURCES := _config.yml _toc.yml $(shell find book experiments src -type f \
+# The exercises can be downloaded from the site.
+BOOK_SOURCES := _config.yml _toc.yml $(shell find book exercises experiments src -type f \
     -not -path '*/__pycache__/*' -not -path '*/.*' -not -path '*.egg-info/*' 2>/dev/null | sort)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint format notebooks experiments timings serve clean
+.PHONY: help book test lint format notebooks exercises experiments timings lab grade progress serve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +47,26 @@ format: $(VENV)/.test ## Format the code and mend what can be mended
 notebooks: $(VENV)/.test ## Execute the chapters again and store their outputs (some: NOTEBOOKS=book/02_rnn.ipynb)
 	@$(BIN)/python -m tools.notebooks $(NOTEBOOKS)
 
+exercises: $(VENV)/.test ## Make the exercises and the solution pages from the masters in solutions/
+	@$(BIN)/python -m tools.exercises $(ARGS)
+
 experiments: $(VENV)/.test ## Run the experiments whose script has changed since
 	@$(BIN)/python -m tools.experiments
 
 timings: $(VENV)/.test ## Measure each chapter's run time on this machine and write it into the book
 	@$(BIN)/python -m tools.timings
+
+lab: $(VENV)/.lab ## Open JupyterLab on the exercises (another port: PORT=8889)
+	@exec $(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/exercises \
+	    $(if $(filter-out file,$(origin PORT)),--ServerApp.port=$(PORT)) $(ARGS)
+
+# A file whose name has spaces, as browsers save it, is one file: make grade NB='05_lstm (1).ipynb'
+grade: $(if $(NB),$(VENV)/.test) ## Grade exercises: NB=exercises/01_neurons.ipynb (for a program: ARGS=--json)
+	@test -n "$$NB" || { echo "make grade: name the file: make grade NB=exercises/01_neurons.ipynb"; exit 2; }; \
+	if [ -f "$$NB" ]; then set -- "$$NB"; else set -- $$NB; fi; $(BIN)/python -m unrolled.grade $(ARGS) "$$@"
+
+progress: $(VENV)/.test ## Show where you stand in all exercises
+	@$(BIN)/python -m unrolled.grade --progress $(ARGS)
 
 serve: $(SITE) ## Serve the site on this machine (another port: PORT=8001)
 	@echo "http://localhost:$(PORT)"; exec $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
@@ -93,4 +110,11 @@ $(VENV)/.test: $(VENV)/.book requirements.txt requirements-data.txt pyproject.to
 	@$(INSTALL) -r requirements.txt || $(failed)
 	@$(INSTALL) --no-deps --no-build-isolation --require-hashes -r requirements-data.txt || $(failed)
 	@$(INSTALL) --no-deps --no-build-isolation -e . || $(failed)
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.test requirements-lab.txt
+	@echo "Installing JupyterLab into $(VENV) …"
+	@$(INSTALL) -r requirements-lab.txt || $(failed)
+	@# Else the first thing a newcomer sees is a question whether it may fetch news from another host.
+	@$(BIN)/jupyter labextension disable '@jupyterlab/apputils-extension:announcements' 2>/dev/null
 	@touch $@

@@ -4,7 +4,8 @@ nbval (0.11, strict) compares stdout and stderr, every text type of a value, and
 message. It does not compare image/png or image/jpeg (their number neither), widgets, tracebacks and
 metadata, nor anything of a cell that was never executed or is marked to be skipped. Hence the
 guards. Each takes a notebook and yields its problems; below, each is given a notebook with that
-very fault and must find it.
+very fault and must find it. The masters of the exercises have guards of their own besides, in
+tools/exercises.py, which their planted faults in test_exercises.py try.
 """
 
 import ast
@@ -20,9 +21,10 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from PIL import Image
 
+from tools.exercises import MASTER_GUARDS
 from tools.notebooks import ROOT, code_hash, normalise, serialise
 
 MAX_LINES = 18
@@ -216,35 +218,62 @@ def not_normal(nb: Any) -> Iterator[str]:
         yield "metadata is not normalised: run 'make notebooks', or tools.notebooks --format"
 
 
+def raw_cell(nb: Any) -> Iterator[str]:
+    """Jupyter Book leaves raw cells out; only masters have a use for them, otter's marks."""
+    for i, cell in enumerate(nb.cells):
+        if cell.cell_type == "raw":
+            yield f"cell {i} is a raw cell, which no reader would see"
+
+
+def grading(nb: Any) -> Iterator[str]:
+    """A page of the book shows neither otter's marks nor its tests."""
+    for i, cell in enumerate(nb.cells):
+        if found := re.search(r"# (?:BEGIN|END) [A-Z]|# ?SOLUTION|unrolled\.checks", cell.source):
+            yield f"cell {i} holds a mark or a test of an exercise: {found.group(0)!r}"
+
+
 GUARDS: tuple[Guard, ...] = (
     never_executed, out_of_order, not_python, shell_command, unchecked, stale_code, lost_figure,
     promised_error, stderr_output,
     refused_type, unstable_text, heavy_figure, poor_alt, repeated_alt, long_cell,
     trailing_semicolon, heavy_notebook, not_normal,
 )  # fmt: skip
+# Of the chapters and the solution pages, which Jupyter Book shows; not of the masters.
+PAGE_GUARDS: tuple[Guard, ...] = (*GUARDS, raw_cell, grading)
 
 
 # --- The guards over the notebooks of the course. ---
 
-NOTEBOOKS = sorted([*ROOT.glob("book/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])
+FOLDERS: dict[str, tuple[Guard, ...]] = {
+    "book": PAGE_GUARDS,
+    "book/solutions": PAGE_GUARDS,
+    "solutions": (*GUARDS, *MASTER_GUARDS),
+}
+NOTEBOOKS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.ipynb"))
+
+
+def folder_of(path: Path) -> str:
+    return str(path.parent.relative_to(ROOT))
 
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: f"{folder_of(p)}/{p.stem}")
 def test_notebook(path: Path):
     text = path.read_text(encoding="utf-8")
     nb = nbformat.reads(text, as_version=4)
     nbformat.validate(nb)
-    assert [problem for guard in GUARDS for problem in guard(nb)] == []
+    assert [problem for guard in FOLDERS[folder_of(path)] for problem in guard(nb)] == []
     assert text == serialise(nb), "not in the one text form: run tools.notebooks --format"
 
 
 def test_no_alt_text_serves_two_figures_of_the_course():
     seen: Counter[str] = Counter()
     for path in NOTEBOOKS:
+        if folder_of(path) == "book/solutions":
+            continue  # its figures are the master's
         nb = nbformat.read(path, as_version=4)
         seen.update(alt_text(cell) for _, cell, _ in images(nb))
     assert [alt for alt, n in seen.items() if n > 1] == []
@@ -373,6 +402,11 @@ PLANTED: list[tuple[Guard, Any]] = [
     (heavy_notebook, notebook(code(out="a" * MAX_NOTEBOOK))),
     (not_normal, abnormal()),
     (not_normal, raw_figure()),
+    (raw_cell, notebook(code(), new_raw_cell("name: relu"))),
+    (grading, notebook(code("# BEGIN SOLUTION\nprint(1)\n# END SOLUTION"))),
+    (grading, notebook(code("x = 1  # SOLUTION", out=""))),
+    (grading, notebook(code('""" # BEGIN TEST CONFIG\npoints: 1\n""" # END TEST CONFIG', out=""))),
+    (grading, notebook(code("from unrolled.checks.neurons import check_relu", out=""))),
 ]
 
 
@@ -381,18 +415,23 @@ PLANTED: list[tuple[Guard, Any]] = [
 )
 def test_guard_finds_the_planted_fault(guard: Guard, nb: Any):
     assert list(guard(nb))
-    others = [p for g in GUARDS if g is not guard for p in g(nb)]
+    others = [p for g in PAGE_GUARDS if g is not guard for p in g(nb)]
     assert others == [], "the planted notebook has a second fault, so it proves less"
 
 
 def test_every_guard_has_a_planted_fault():
-    assert {g for g, _ in PLANTED} == set(GUARDS)
+    assert {g for g, _ in PLANTED} == set(PAGE_GUARDS)
 
 
 def test_a_good_notebook_passes_every_guard():
     raised = with_outputs(error(), tags=["raises-exception"])
     raised.execution_count = 3
     nb = notebook(code(), figure(count=2), raised, new_code_cell(""))
+    assert [p for g in PAGE_GUARDS for p in g(nb)] == []
+
+
+def test_masters_may_have_what_pages_may_not():
+    nb = notebook(new_raw_cell("# BEGIN QUESTION\nname: relu"), code("x = 1  # SOLUTION", out=""))
     assert [p for g in GUARDS for p in g(nb)] == []
 
 

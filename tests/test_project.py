@@ -46,12 +46,17 @@ HASH = r"    --hash=sha256:[0-9a-f]{64}"
 
 
 def test_every_requirement_is_pinned_once():
-    book, full, data = (read(f"requirements{x}.txt") for x in ("-book", "", "-data"))
-    for line in (book + full + data).splitlines():
-        assert re.fullmatch(rf"(#.*)?|-r requirements-book\.txt|{PIN}|{HASH}", line), line
-    assert "-r requirements-book.txt" in full
+    book, full, lab, data = (read(f"requirements{x}.txt") for x in ("-book", "", "-lab", "-data"))
+    for line in (book + full + lab + data).splitlines():
+        assert re.fullmatch(rf"(#.*)?|-r requirements(-book)?\.txt|{PIN}|{HASH}", line), line
+    assert "-r requirements-book.txt" in full.splitlines()
+    assert "-r requirements.txt" in lab.splitlines()
+    for text in (book, full, lab, data):
+        names = re.findall(rf"^({PIN})", text, re.MULTILINE)
+        assert len(names) == len(pins(text)), "a package is pinned twice in one file"
     assert not pins(book).keys() & pins(full).keys()
-    both = (pins(book) | pins(full)).keys() & pins(data).keys()
+    assert not (pins(book) | pins(full)).keys() & pins(lab).keys()
+    both = (pins(book) | pins(full) | pins(lab)).keys() & pins(data).keys()
     assert both == {"babel"}
     assert pins(book)["babel"] == pins(data)["babel"]
 
@@ -102,6 +107,43 @@ def test_make_help_lists_every_target():
     run = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = dict(re.findall(r"^  make (\w+) +(\S.*)$", run.stdout, re.MULTILINE))
     assert sorted(listed) == sorted(phony)
+
+
+def test_what_a_package_brings_along_is_listed_in_order():
+    for name in ("-book", "", "-lab"):
+        text = read(f"requirements{name}.txt")
+        brought = list(pins(text.split(" along.\n")[-1]))
+        assert brought == sorted(brought)
+
+
+def make(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *args], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_make_grade_without_a_file_says_what_it_needs():
+    run = make("grade", "NB=")
+    assert run.returncode == 2
+    assert run.stdout == "make grade: name the file: make grade NB=exercises/01_neurons.ipynb\n"
+
+
+def test_make_grade_takes_several_files_and_a_name_with_spaces(tmp_path: Path):
+    """With a stand-in for .venv whose Python prints what it is given."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python"
+    python.write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    for stamp in (".book", ".test"):
+        (tmp_path / stamp).touch()
+    spaced = tmp_path / "a (1).ipynb"
+    spaced.touch()
+    for named, files in [("a.ipynb b.ipynb", ["a.ipynb", "b.ipynb"]), (str(spaced), [str(spaced)])]:
+        run = make("grade", f"VENV={tmp_path}", f"NB={named}", "ARGS=--json")
+        assert run.stdout.split("|") == ["-m", "unrolled.grade", "--json", *files, ""]
+
+
+def test_make_lab_opens_on_the_exercises_and_takes_a_port():
+    assert "--LabApp.default_url=/lab/tree/exercises" in make("-n", "lab").stdout
+    assert "--ServerApp.port=9001" in make("-n", "lab", "PORT=9001").stdout
 
 
 def test_versions_agree():

@@ -1,15 +1,19 @@
 """The built site, read as files: nothing from elsewhere, no dead link, no image without words."""
 
 import re
+import subprocess
+import sys
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from nbformat.v4 import new_markdown_cell, new_notebook
 
-from tools.notebooks import ROOT
+from tools.notebooks import METADATA, ROOT
 
 SITE = ROOT / "_build/html"
 
@@ -112,8 +116,71 @@ def test_formulas_are_rendered_by_the_site_itself():
 
 def test_the_search_index_names_every_chapter():
     index = pages() and (SITE / "searchindex.js").read_text(encoding="utf-8")
-    for path in ROOT.glob("book/[0-9]*.ipynb"):
-        assert f"book/{path.stem}" in index
+    for path in [*ROOT.glob("book/[0-9]*.ipynb"), *ROOT.glob("book/solutions/*.ipynb")]:
+        assert f'"{path.parent.relative_to(ROOT)}/{path.stem}"' in index
+
+
+def test_every_solution_page_folds_its_answers_and_carries_its_exercise():
+    assert pages()
+    for path in ROOT.glob("book/solutions/*.ipynb"):
+        html = (SITE / f"book/solutions/{path.stem}.html").read_text(encoding="utf-8")
+        answers = nbformat.read(path, as_version=4).cells
+        folded = [c for c in answers if "hide-input" in c.metadata.get("tags", [])]
+        assert len(BeautifulSoup(html, "html.parser").select("details.hide")) == len(folded) > 0
+        (carried,) = SITE.glob(f"_downloads/*/{path.name}")
+        assert carried.read_bytes() == (ROOT / f"exercises/{path.name}").read_bytes()
+
+
+# --- The launch buttons, in a small book with the address that this one does not have yet. ---
+
+SMALL_BOOK = """
+title: Small
+only_build_toc_files: true
+execute: {{execute_notebooks: "off"}}
+repository: {{url: "https://github.com/ada/course", branch: main}}
+launch_buttons:
+  notebook_interface: jupyterlab
+  binderhub_url: https://binder.example
+  jupyterhub_url: https://hub.example
+  colab_url: https://colab.example
+sphinx:
+  local_extensions: {{unrolled_site: "{extensions}"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of a chapter and its solutions, built with this book's own extension."""
+    root = tmp_path_factory.mktemp("small")
+    (root / "book/solutions").mkdir(parents=True)
+    (root / "_config.yml").write_text(SMALL_BOOK.format(extensions=ROOT / "book/_ext"))
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: index\n"
+        "chapters: [{file: book/01_a, sections: [{file: book/solutions/01_a}]}]\n"
+    )
+    (root / "index.md").write_text("# Small\n")
+    for name in ("book/01_a.ipynb", "book/solutions/01_a.ipynb"):
+        nb = new_notebook(cells=[new_markdown_cell("# Title")], metadata=METADATA)
+        nbformat.write(nb, root / name)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "."]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return root / "_build/html"
+
+
+@pytest.mark.parametrize(
+    ("page", "opened"),
+    [("book/01_a", "book/01_a.ipynb"), ("book/solutions/01_a", "exercises/01_a.ipynb")],
+)
+def test_a_launch_button_opens_the_chapter_or_the_exercise(small_book: Path, page, opened):
+    html = BeautifulSoup((small_book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+    links = [str(a["href"]) for a in html.select(".dropdown-launch-buttons a[href]")]
+    assert [unquote(link) for link in links] == [
+        f"https://binder.example/v2/gh/ada/course/main?urlpath=lab/tree/{opened}",
+        "https://hub.example/hub/user-redirect/git-pull?repo=https://github.com/ada/course"
+        f"&urlpath=lab/tree/course/{opened}&branch=main",
+        f"https://colab.example/github/ada/course/blob/main/{opened}",
+    ]
 
 
 # --- The reader of pages finds what is planted. ---

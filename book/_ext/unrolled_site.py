@@ -3,6 +3,7 @@
 from importlib.metadata import distribution
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -32,9 +33,25 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
             (target / part).write_bytes((source / part).read_bytes())
 
 
+def launch_exercises(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Let the launch buttons of a solution page open the exercise, not the solved notebook."""
+    if not page.startswith("book/solutions/"):
+        return
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                if "url" in button:
+                    exercise = page.replace("book/solutions/", "exercises/")
+                    button["url"] = button["url"].replace(page, exercise)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the corrections with Sphinx."""
     # After documentation_options.js (priority 200), before the theme's scripts (500).
     app.add_js_file(None, body=QUIET_SEARCH, priority=300)
     app.connect("build-finished", copy_mathjax)
+    # After the theme has made the buttons (501).
+    app.connect("html-page-context", launch_exercises, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
