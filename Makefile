@@ -114,7 +114,7 @@ $(VENV)/.test: $(VENV)/.book requirements.txt requirements-data.txt pyproject.to
 
 $(VENV)/.lab: $(VENV)/.test requirements-lab.txt
 	@echo "Installing JupyterLab into $(VENV) …"
-	@$(INSTALL) -r requirements-lab.txt || $(failed)
+	@$(INSTALL) --no-deps -r requirements-lab.txt || $(failed)
 	@# Else the first thing a newcomer sees is a question whether it may fetch news from another host.
 	@$(BIN)/jupyter labextension disable '@jupyterlab/apputils-extension:announcements' 2>/dev/null
 	@touch $@

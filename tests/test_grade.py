@@ -26,7 +26,7 @@ from unrolled.grade import (
     open_grader,
     text,
 )
-from unrolled.grade.errors import Stopped, own_line
+from unrolled.grade.errors import Stopped, own_line, tidy
 from unrolled.grade.exercises import exercise_name
 from unrolled.grade.run import read_notebook
 from unrolled.grade.session import Session
@@ -768,6 +768,12 @@ def test_jupyter_shows_the_text_as_it_is():
 
 
 # --- The text. ---
+
+
+def test_a_message_is_fit_for_a_terminal():
+    assert tidy("a\x07\x1b]0;b\x00\r\n\tc\ud800é（") == "a]0;b\n    cé（"
+    assert tidy("\x01") == "failed without a word"
+    assert len(tidy("x" * 10**6)) < 3000
 
 
 def test_long_lines_are_broken_and_others_stay():

@@ -1,5 +1,6 @@
 """``python -m unrolled.grade``: what it prints, what it returns, and how it ends."""
 
+import io
 import json
 import os
 import signal
@@ -50,6 +51,17 @@ def test_a_table_a_file(capsys):
         "✓ draw    1 of 1\n"
         "✓ answer  0.5 of 0.5\n"
     )
+
+
+def test_a_terminal_without_the_marks_shows_others(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["wrong.ipynb"]) == 0
+    out.seek(0)
+    assert out.readlines()[1:3] == [
+        "? relu    1 of 2      relu(x) is wrong\n",
+        "? draw    1 of 1\n",
+    ]
 
 
 def test_one_json_object_a_line_a_file(capsys):

@@ -1,0 +1,140 @@
+"""The real exercises, graded as a learner's are: full marks for the solutions, nothing before."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tools.exercises import is_code
+from tools.notebooks import ROOT
+from unrolled.grade import Report, grade_notebook, load_exercise
+from unrolled.grade.exercises import run_question
+
+NAMES = sorted(path.stem for path in ROOT.glob("exercises/*.ipynb"))
+
+
+def exercise(name: str) -> Any:
+    return nbformat.read(ROOT / f"exercises/{name}.ipynb", as_version=4)
+
+
+def solved(name: str) -> Any:
+    """The exercise with the answers of the solution page in its answer cells."""
+    page = nbformat.read(ROOT / f"book/solutions/{name}.ipynb", as_version=4)
+    answers = {cell.id: cell.source for cell in page.cells}
+    nb = exercise(name)
+    for question in nb.metadata.unrolled.questions:
+        for cell in nb.cells:
+            if cell.id in question.cells:
+                cell.source = answers[cell.id]
+    return nb
+
+
+def graded(nb: Any, folder: Path) -> Report:
+    # A browser's name for a second download: the exercise is known by its metadata.
+    path = folder / "homework (1).ipynb"
+    nbformat.write(nb, path)
+    return grade_notebook(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solutions_score_full_marks(name: str, tmp_path: Path):
+    report = graded(solved(name), tmp_path)
+    assert [o.message for o in report.outcomes] == [""] * len(report.outcomes)
+    assert report.score == report.possible
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_untouched_exercise_scores_nothing_and_says_what_is_to_be_written(
+    name: str, tmp_path: Path
+):
+    report = graded(exercise(name), tmp_path)
+    assert [o.score for o in report.outcomes] == [0] * len(report.outcomes)
+    for outcome in report.outcomes:
+        assert re.search("replace the dots", outcome.message), outcome.message
+        assert "Hint" not in outcome.message  # it would give away what nobody has tried yet
+        assert "its cell failed" not in outcome.message
+
+
+def answers(nb: Any, question: Any, namespace: dict[str, Any]) -> dict[str, Any]:
+    """The names that the answer cells of a question define, on top of a namespace."""
+    namespace = dict(namespace)
+    for cell in nb.cells:
+        if cell.id in question.cells:
+            exec(cell.source, namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_question_is_earned_by_its_own_answer_alone(name: str):
+    """With the answer of one question taken out, that question is lost, and no other."""
+    whole, bare = solved(name), exercise(name)
+    imports = next(cell.source for cell in whole.cells if is_code(cell))
+    namespace: dict[str, Any] = {}
+    exec(imports, namespace)
+    for question in whole.metadata.unrolled.questions:
+        namespace = answers(whole, question, namespace)
+    for question in whole.metadata.unrolled.questions:
+        without = answers(bare, question, namespace)
+        scores = {q.name: run_question(q, without) for q in load_exercise(name).questions}
+        assert scores[question.name].score == 0
+        assert [n for n, o in scores.items() if not o.passed] == [question.name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exercise_has_the_size_that_a_chapter_promises(name: str):
+    questions = load_exercise(name).questions
+    assert 5 <= len(questions) <= 8
+    points, minutes = (sum(getattr(q, k) for q in questions) for k in ("points", "minutes"))
+    assert 10 <= points <= 20
+    chapter = nbformat.read(ROOT / f"book/{name}.ipynb", as_version=4)
+    (section,) = (c.source for c in chapter.cells if c.source.startswith("## Exercises"))
+    intro = next(c.source for c in exercise(name).cells if c.source.startswith("# Exercises"))
+    for text in (section, intro):
+        assert (
+            re.search(r"\b(\w+) questions", text)[1]
+            == ({5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}[len(questions)])
+        )
+        assert f"{points:g} points" in text
+        assert f"about {['one hour', 'two hours', 'three hours'][round(minutes / 60) - 1]}" in text
+    assert f"(solutions/{name}.ipynb)" in section
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_untouched_exercise_runs_in_jupyter_without_an_error(name: str):
+    """Whoever runs all cells first sees checks that ask for an answer, and no traceback."""
+    code = "\n\n".join(cell.source for cell in exercise(name).cells if is_code(cell))
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT / "exercises", env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_command_that_the_course_names_prints_the_json_that_it_promises(tmp_path: Path):
+    path = tmp_path / "mine.ipynb"
+    nb = solved(NAMES[0])
+    first = nb.metadata.unrolled.questions[0]
+    for cell in nb.cells:
+        if cell.id in first.cells:
+            cell.source = "syntax error here"
+    nbformat.write(nb, path)
+    run = subprocess.run(
+        [sys.executable, "-m", "unrolled.grade", str(path), "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    report = json.loads(run.stdout)
+    assert list(report) == ["file", "score", "possible", "questions"]
+    assert report["file"] == str(path)
+    assert report["possible"] - report["score"] == first.points
+    assert [list(q) for q in report["questions"]] == [
+        ["name", "score", "possible", "message"] for _ in nb.metadata.unrolled.questions
+    ]
+    assert "SyntaxError" in report["questions"][0]["message"]
+    assert report["score"] == sum(q["score"] for q in report["questions"])
