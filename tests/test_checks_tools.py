@@ -45,8 +45,14 @@ def test_call_passes_the_arguments_in_their_order_and_returns_the_result():
             np.ones((2, 1)),
             r"f must be a function, got an array of shape \(2, 1\) and dtype float64",
         ),
-        (lambda x: None, "f returned None: replace the dots by its body, and return the result"),
-        (lambda x: ..., "f returned Ellipsis: replace the dots by its body, and return the result"),
+        (
+            lambda x: None,
+            "f returned None: write the function's body in place of the dots, .*",
+        ),
+        (
+            lambda x: ...,
+            "f returned Ellipsis: write the function's body in place of the dots, .*",
+        ),
         (lambda: 1, r"f stopped with TypeError: .* takes 0 positional arguments but 1 was given"),
         (lambda x: x @ np.ones(3), "f stopped with ValueError: matmul: .*"),
         (raises(KeyError("W")), "f stopped with KeyError: 'W'"),

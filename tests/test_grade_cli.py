@@ -47,7 +47,7 @@ def test_a_table_a_file(capsys):
         "✓ answer  0.5 of 0.5\n"
         "\n"
         "wrong.ipynb: Small, 2.5 of 3.5 points\n"
-        "½ relu    1 of 2      relu(x) is wrong\n"
+        "~ relu    1 of 2      relu(x) is wrong\n"
         "✓ draw    1 of 1\n"
         "✓ answer  0.5 of 0.5\n"
     )
@@ -59,7 +59,7 @@ def test_a_terminal_without_the_marks_shows_others(monkeypatch):
     assert main(["wrong.ipynb"]) == 0
     out.seek(0)
     assert out.readlines()[1:3] == [
-        "? relu    1 of 2      relu(x) is wrong\n",
+        "~ relu    1 of 2      relu(x) is wrong\n",
         "? draw    1 of 1\n",
     ]
 

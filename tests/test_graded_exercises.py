@@ -56,7 +56,7 @@ def test_an_untouched_exercise_scores_nothing_and_says_what_is_to_be_written(
     report = graded(exercise(name), tmp_path)
     assert [o.score for o in report.outcomes] == [0] * len(report.outcomes)
     for outcome in report.outcomes:
-        assert re.search("replace the dots", outcome.message), outcome.message
+        assert re.search("in place of the dots|replace the dots", outcome.message), outcome.message
         assert "Hint" not in outcome.message  # it would give away what nobody has tried yet
         assert "its cell failed" not in outcome.message
 
@@ -101,7 +101,8 @@ def test_an_exercise_has_the_size_that_a_chapter_promises(name: str):
             == ({5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}[len(questions)])
         )
         assert f"{points:g} points" in text
-        assert f"about {['one hour', 'two hours', 'three hours'][round(minutes / 60) - 1]}" in text
+        hours = {2: "one hour", 4: "two hours", 5: "two and a half hours", 6: "three hours"}
+        assert f"about {hours[round(minutes / 30)]}" in text
     assert f"(solutions/{name}.ipynb)" in section
 
 

@@ -13,8 +13,12 @@ from unrolled._validate import Array
 Suspects = Mapping[str, Any]
 
 
-class NotAnswered(AssertionError):
-    """What a check raises where there is no answer yet: no hint can help with that."""
+class Explained(AssertionError):
+    """What a check raises when it has recognised the mistake: its message needs no other hint."""
+
+
+class NotAnswered(Explained):
+    """What a check raises where there is no answer yet."""
 
 
 def unwritten(value: Any) -> bool:
@@ -36,7 +40,7 @@ def call(name: str, function: Any, /, **arguments: Any) -> Any:
     array([2., 2.])
     >>> call("double", lambda x: 2 * y, x=np.ones(2))
     Traceback (most recent call last):
-    AssertionError: double stopped with NameError: name 'y' is not defined
+    unrolled.checks._tools.Explained: double stopped with NameError: name 'y' is not defined
     """
     if unwritten(function):
         unanswered(f"there is no function {name} yet: run the cell that defines it")
@@ -49,12 +53,17 @@ def call(name: str, function: Any, /, **arguments: Any) -> Any:
         try:
             result = function(*arguments.values())
         except (Exception, SystemExit) as error:
-            raise AssertionError(f"{name} stopped with {described(error)}") from error
+            raise Explained(f"{name} stopped with {described(error)}") from error
     if unwritten(result):
-        unanswered(f"{name} returned {result}: replace the dots by its body, and return the result")
+        unanswered(
+            f"{name} returned {result}: write the function's body in place of the dots, and return "
+            "the result"
+        )
     for argument, value in arguments.items():
         if not unchanged(value, before[argument]):
-            fail(f"{name} changed its argument {argument}: compute a new array, or copy it first")
+            explained(
+                f"{name} changed its argument {argument}: compute a new array, or copy it first"
+            )
     return result
 
 
@@ -97,9 +106,9 @@ def results(name: str, value: Any, *parts: str) -> Sequence[Any]:
     """Return the parts of a result that must have several, such as ``(out, h_n)``."""
     wanted = f"{name} must return {', '.join(parts)}"
     if not isinstance(value, tuple | list):
-        fail(f"{wanted}; it returned {kind_of(value)}")
+        explained(f"{wanted}; it returned {kind_of(value)}")
     if len(value) != len(parts):
-        fail(f"{wanted}; it returned {len(value)} thing{'' if len(value) == 1 else 's'}")
+        explained(f"{wanted}; it returned {len(value)} thing{'' if len(value) == 1 else 's'}")
     return value
 
 
@@ -134,7 +143,7 @@ def numbers(what: str, value: Any, look: str = "", /, **sizes: int) -> Array:
         named = ", ".join(f"{key}={size}" for key, size in sizes.items())
         comma = "," if len(sizes) == 1 else ""
         hint = f". {look}" if look else ""
-        fail(f"{what} must have shape ({named}{comma}), got {array.shape}{hint}")
+        explained(f"{what} must have shape ({named}{comma}), got {array.shape}{hint}")
     if not np.isfinite(array).all():
         worst = "nan" if np.isnan(array).any() else "inf"
         fail(f"{what} holds {worst}: somewhere a number overflows, or is divided by zero")
@@ -183,7 +192,7 @@ def close(
     --------
     >>> close("loss", 6.0, 3.0, look="Read it again.", suspects={"the sum, not the mean": 6.0})
     Traceback (most recent call last):
-    AssertionError: loss is wrong: this is the sum, not the mean
+    unrolled.checks._tools.Explained: loss is wrong: this is the sum, not the mean
     >>> close("loss", 5.0, 3.0, look="Is it a mean?")
     Traceback (most recent call last):
     AssertionError: loss should be 3, but it is 5. Is it a mean?
@@ -195,11 +204,11 @@ def close(
         if np.shape(wrong) == np.shape(actual) and not alike(wrong, expected, rel):
             with np.errstate(all="ignore"):
                 if alike(actual, wrong, rel):
-                    fail(f"{what} is wrong: this is {mistake}")
+                    explained(f"{what} is wrong: this is {mistake}")
     if alike(actual, expected, 1e-5):
-        fail(
+        explained(
             f"{what} is right to a few digits only: compute in float64, do not round, and leave "
-            "out small constants and difference quotients"
+            "out small constants and finite differences"
         )
     actual, expected = np.asarray(actual), np.asarray(expected)
     if expected.ndim == 0:
@@ -256,6 +265,11 @@ def kind_of(value: Any) -> str:
 def unanswered(message: str) -> NoReturn:
     """Raise the error that refuses what has not been written yet."""
     raise NotAnswered(message)
+
+
+def explained(message: str) -> NoReturn:
+    """Raise the error that refuses an answer whose mistake is known."""
+    raise Explained(message)
 
 
 def fail(message: str) -> NoReturn:

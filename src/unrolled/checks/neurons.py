@@ -102,7 +102,8 @@ def check_log_sigmoid_extremes(log_sigmoid: Any) -> None:
             if small[i] and np.isfinite(out[i])
             else "a large number in the same array spoils the others, so treat each by itself"
             if small[i]
-            else "e^1000 is no number of 64 bits. Find a form that only takes exp of -|a|"
+            else "an exp overflows, or the sigmoid is 0 before its logarithm is taken. Find a form "
+            "that only takes exp of -|a|"
             if not np.isfinite(out[i])
             else "so near to zero log(1 + exp(-|a|)) still counts"
             if np.abs(a[i]) < 40.0
@@ -200,22 +201,25 @@ def check_tanh_layer_backward(
         guesses = {why: linear_backward(linear, dh * slope) for why, slope in slopes.items()}
         other_x, (other_W, other_b) = 1.0 - x, _another(params)
         other = dh * (1.0 - np.tanh(other_x @ other_W.T + other_b) ** 2)
-        why = "what comes out with the arrays of a later forward pass; take them from the cache"
+        why = "what comes out with arrays of a later forward pass; take all of them from the cache"
         guesses[why] = linear_backward(linear_forward(_another(params), other_x)[1], other)
         # db first: it shows the slope alone, before any product with x or W.
         suspects = {why: g.b for why, (_, g) in guesses.items()}
         suspects["the mean over the examples, not the sum"] = right.b / B
         close("db", db, right.b, suspects=suspects, look="Sum da over the examples.", rel=EXACT)
         suspects = {why: g.W for why, (_, g) in guesses.items()}
+        da = dh * (1.0 - h * h)
+        suspects[f"{why}, here x"] = da.T @ other_x
         suspects["the mean over the examples, not the sum"] = right.W / B
         if D == H:
             suspects["dW transposed: x^T da instead of da^T x"] = right.W.T
         look = "It is da^T x, with da = dh * (1 - h**2)."
         close("dW", dW, right.W, suspects=suspects, look=look, rel=EXACT)
         suspects = {why: d for why, (d, _) in guesses.items()}
+        suspects[f"{why}, here W"] = da @ other_W
         suspects["the mean over the examples"] = right_x / B
         if D == H:
-            suspects["da W^T: the transpose is one too many"] = (dh * (1 - h * h)) @ params.W.T
+            suspects["da W^T: the transpose is one too many"] = da @ params.W.T
         look = "It is da W, with da = dh * (1 - h**2)."
         close("dx", dx, right_x, suspects=suspects, look=look, rel=EXACT)
 
@@ -242,7 +246,7 @@ def check_soft_cross_entropy(soft_cross_entropy: Any, seed: int = 0) -> None:
         by_column = log_softmax(logits.T).T
         suspects = {
             "the sum over the examples, not their mean": right * B,
-            "the mean over all B V numbers; a loss is a mean over examples": right / V,
+            "the mean over all B x V numbers; a loss is a mean over examples": right / V,
             "the loss with its sign turned round": -right,
             "a softmax over the examples; each row is one example": -float(
                 (target * by_column).sum(axis=1).mean()
@@ -393,7 +397,12 @@ def check_training_step(training_step: Any, seed: int = 0) -> None:
         # From the last layer to the first: a mistake shows where it enters.
         for name in reversed(STEP_PARAMETERS):
             p, dp = args[name], grads[name]
-            value = numbers(f"the new {name}", new[STEP_PARAMETERS.index(name)], **_sizes(p))
+            value = numbers(
+                f"the new {name}",
+                new[STEP_PARAMETERS.index(name)],
+                "Return W1, b1, W2, b2, in this order.",
+                **dict(zip("HD" if name in late_grads else "VH", p.shape, strict=False)),
+            )
             suspects = {
                 "the old one: nothing has been subtracted": p,
                 "uphill: subtract the gradient": p + lr * dp,
@@ -415,10 +424,6 @@ def check_training_step(training_step: Any, seed: int = 0) -> None:
 
 
 _LOOK_STEP = "Compute all four gradients from the old parameters, and only then all four new ones."
-
-
-def _sizes(array: Array) -> dict[str, int]:
-    return dict(zip(("rows", "columns"), array.shape, strict=False))
 
 
 # --- The learning rate. ---
@@ -571,7 +576,8 @@ def _why_missed(layers: tuple[Linear, Linear], xs: Array, ys: Array, out: Array,
     return f"From point {k - 1} the slope should be {slope:.4g}: " + (
         "the difference of the ys, divided by that of the xs."
         if k == 1
-        else "a neuron that has started goes on, so each new one has to bring the change of slope."
+        else "divide by each stretch's own length. A neuron that has started goes on, so each new "
+        "one has to bring the change of slope."
     )
 
 
@@ -582,8 +588,8 @@ def check_interpolate_size(interpolate: Any, seed: int = 0) -> None:
         hidden, _ = _network(interpolate, *_knots(seed, K))
         if len(hidden.W) > K:
             fail(
-                f"for {K} points the network has {len(hidden.W)} hidden neurons, and {K} are "
-                "enough: one for each stretch between two neighbours will do"
+                f"for {K} points the network has {len(hidden.W)} hidden neurons; at most {K} are "
+                f"allowed, and one for each stretch between neighbours, {K - 1}, is enough"
             )
 
 

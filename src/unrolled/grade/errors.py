@@ -74,7 +74,8 @@ def learner_error(kind: str, bases: Iterable[Any], message: str, line: str) -> L
 def text_of(error: BaseException) -> str:
     """Return an exception's message, even if that is what fails."""
     try:
-        return str(error)
+        # Without the place: IPython's name for a cell tells a learner nothing.
+        return error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:
         return ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import unrolled
-from unrolled.checks import NotAnswered
+from unrolled.checks import Explained
 from unrolled.grade.errors import GradeError, LearnerError, Stopped, own_line, text_of, tidy
 
 
@@ -68,7 +68,7 @@ def exercise_name(notebook: Mapping[str, Any]) -> str:
         if isinstance(name, str) and name:
             return name
     raise GradeError(
-        "its metadata name no exercise; copy your answers into a fresh notebook of exercises/"
+        "is no exercise, or does not say which; copy your answers into a notebook of exercises/"
     )
 
 
@@ -158,8 +158,8 @@ def run_question(question: Question, env: Mapping[str, Any]) -> Outcome:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a learner's function may raise SystemExit too
-            # A hint is of no help where nothing is written yet, or with a loop that never ends.
-            helpless = missing or isinstance(error, NotAnswered | Stopped)
+            # A hint is for a mistake that the check has not recognised, in a function that ends.
+            helpless = missing or isinstance(error, Explained | Stopped)
             helps = case.failure_message and not helpless
             hint = f"\nHint: {case.failure_message}" if helps else ""
             told = _explained(error, env)

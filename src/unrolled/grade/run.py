@@ -113,7 +113,8 @@ def blamed(
     if outcome.passed or not own:
         return outcome
     first = f"its cell failed: {own[-1]}" if isinstance(own[-1], LearnerError) else f"{own[-1]}"
-    return outcome._replace(message=tidy(f"{first}\n{outcome.message}"))
+    rest = "" if outcome.message.startswith("there is no ") else f"\n{outcome.message}"
+    return outcome._replace(message=tidy(f"{first}{rest}"))
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def table(outcomes: Sequence[Outcome], *, width: int = WIDTH, brief: bool = Fals
     --------
     >>> print(table([Outcome("relu", 2, 2, ""), Outcome("mse", 1, 2, "b is 3\nHint: Divide.")]))
     ✓ relu  2 of 2
-    ½ mse   1 of 2  b is 3
+    ~ mse   1 of 2  b is 3
                     Hint: Divide.
     """
     scores = [points(o.score, o.possible).rpartition(" ")[0] for o in outcomes]
@@ -64,7 +64,7 @@ def table(outcomes: Sequence[Outcome], *, width: int = WIDTH, brief: bool = Fals
     score_width = max(map(len, scores), default=0)
     rows = []
     for outcome, score in zip(outcomes, scores, strict=True):
-        mark = "✓" if outcome.passed else "½" if outcome.score else "✗"
+        mark = "✓" if outcome.passed else "~" if outcome.score else "✗"
         head = f"{mark} {outcome.name:<{name_width}}  {score:<{score_width}}  "
         message = outcome.message.partition("\n")[0] if brief else outcome.message
         lines = wrapped(message, " " * len(head), width) or [head]
