@@ -18,7 +18,6 @@ from tools.exercises import (
     MASTER_GUARDS,
     broken_message,
     exercise,
-    folded,
     generated,
     lost_points,
     main,
@@ -275,10 +274,10 @@ def test_the_page_folds_the_answers_and_nothing_else():
     assert hidden == ["cell-10", "cell-21"]
     clicked = [c.metadata["mystnb"] for c in made.cells if c.id in hidden]
     assert [c["code_prompt_show"] for c in clicked] == ["Show the solution"] * 2
-    boxed = [c.source for c in made.cells if "{dropdown}" in c.source]
+    boxed = [c.source for c in made.cells if "<summary>Explanation" in c.source]
     assert boxed == [
-        "::::{dropdown} Explanation\n"
-        "Because [it is](../notation.md) so.\n\n:::{note}\nYes.\n:::\n::::"
+        "<details><summary>Explanation</summary>\n\n"
+        "Because [it is](../notation.md) so.\n\n:::{note}\nYes.\n:::\n\n</details>"
     ]
     assert find(made, "def relu").source.endswith("(a, 0)\n    return positive")
 
@@ -291,10 +290,10 @@ def test_the_page_keeps_what_stands_beside_the_grader():
 
 def test_the_page_opens_with_a_note_that_leads_to_the_chapter_and_the_exercise():
     first = page(master(), NAME).cells[0].source
-    assert first.startswith("# Exercises 1: Neurons (神经元)\n\n:::{note}\n")
-    assert first.endswith(":::\n\nTwo small functions.")
+    assert first.startswith("# Exercises 1: Neurons (神经元)\n\n> ")
+    assert first.endswith("as you go.\n\nTwo small functions.")
     assert "[Neurons](../01_neurons.ipynb)" in first
-    assert "{download}`exercise notebook <../../exercises/01_neurons.ipynb>`" in first
+    assert '<a href="../../exercises/01_neurons.ipynb">' in first
 
 
 def test_the_links_of_a_card_are_right_in_both_places():
@@ -329,11 +328,6 @@ def test_marks_go_and_the_solution_stays():
     source = "a = 1  # SOLUTION\nb = 2 # SOLUTION NO PROMPT\n# BEGIN SOLUTION NO PROMPT\nc = 3\n"
     assert without_marks(source + "# END SOLUTION\nd = 4") == "a = 1\nb = 2\nc = 3\nd = 4"
     assert without_marks("# the solution\nx = 1") == "# the solution\nx = 1"
-
-
-def test_a_fence_is_longer_than_those_inside():
-    assert folded("a") == ":::{dropdown} Explanation\na\n:::"
-    assert folded("::::{note}\na\n::::").startswith(":::::{dropdown}")
 
 
 # --- What is wrong with a master is said. ---

@@ -127,7 +127,9 @@ def test_every_solution_page_folds_its_answers_and_carries_its_exercise():
         answers = nbformat.read(path, as_version=4).cells
         folded = [c for c in answers if "hide-input" in c.metadata.get("tags", [])]
         assert len(BeautifulSoup(html, "html.parser").select("details.hide")) == len(folded) > 0
-        (carried,) = SITE.glob(f"_downloads/*/{path.name}")
+        for page in (html, (SITE / f"book/{path.stem}.html").read_text(encoding="utf-8")):
+            assert f'exercises/{path.name}">' in page
+        carried = SITE / f"exercises/{path.name}"
         assert carried.read_bytes() == (ROOT / f"exercises/{path.name}").read_bytes()
 
 

@@ -372,21 +372,18 @@ def moved(source: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text in a box that opens at a click; its fence is longer than any inside."""
-    inside = re.findall(r"^:{3,}", text, re.MULTILINE)
-    fence = ":" * (1 + max(map(len, inside), default=2))
-    return f"{fence}{{dropdown}} Explanation\n{text}\n{fence}"
+    """Return a text that opens at a click, on the page and in Jupyter alike."""
+    return f"<details><summary>Explanation</summary>\n\n{text}\n\n</details>"
 
 
 # What a reader clicks on; elsewhere in the book it is "Show the code".
 PROMPTS = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
 
-NOTE = """:::{{note}}
-These are the exercises of the chapter [{title}](../{name}.ipynb), with the solutions folded up.
-Try each question before you look: the
-{{download}}`exercise notebook <../../exercises/{name}.ipynb>` has the same questions and checks
-your answers as you go.
-:::"""
+# In plain Markdown and HTML, which Jupyter shows as the site does.
+NOTE = """> These are the exercises of the chapter [{title}](../{name}.ipynb), with their solutions.
+> Try each question before you look:
+> <a href="../../exercises/{name}.ipynb">the exercise notebook</a> has the same questions, and
+> checks your answers as you go."""
 
 
 def page(nb: Any, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import distribution
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -33,6 +33,13 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
             (target / part).write_bytes((source / part).read_bytes())
 
 
+def copy_exercises(app: Sphinx, error: Exception | None) -> None:
+    """Put the exercises beside the pages: a plain link then leads to them here and in Jupyter."""
+    source = Path(app.srcdir) / "exercises"
+    if error is None and app.builder.format == "html" and source.is_dir():
+        copytree(source, Path(app.outdir) / "exercises", ignore=ignore_patterns(".*"))
+
+
 def launch_exercises(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -52,6 +59,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # After documentation_options.js (priority 200), before the theme's scripts (500).
     app.add_js_file(None, body=QUIET_SEARCH, priority=300)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", copy_exercises)
     # After the theme has made the buttons (501).
     app.connect("html-page-context", launch_exercises, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
