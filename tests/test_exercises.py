@@ -17,6 +17,7 @@ from tools.exercises import (
     EXERCISE_ONLY,
     MASTER_GUARDS,
     broken_message,
+    definition,
     exercise,
     generated,
     lost_points,
@@ -36,6 +37,7 @@ from tools.exercises import (
 from tools.notebooks import METADATA, ROOT, code_hash, serialise
 
 NAME = "01_neurons"
+DEFINITION = f"src/unrolled/grade/definitions/{NAME}.json"
 
 CONFIG = """# ASSIGNMENT CONFIG
 name: 01_neurons
@@ -166,6 +168,7 @@ def test_the_exercise_says_what_it_asks():
     assert told == {
         "exercise": NAME,
         "title": "Neurons",
+        "code": code_hash(exercise(master(), NAME, ROOT / "solutions")),
         "questions": [
             {
                 "name": "relu",
@@ -242,6 +245,19 @@ def test_a_text_after_the_hints_stays_there():
     text = find(exercise(nb, NAME, ROOT / "solutions"), "## 2.").source
     link = f"[Solution](../book/solutions/{NAME}.ipynb#cell-id=cell-19)"
     assert text.endswith(f"{link}\n\nNow write it.")
+
+
+def test_the_definition_holds_what_grading_needs():
+    made = exercise(master(), NAME, ROOT / "solutions")
+    text = definition(made)
+    assert text.endswith("\n}\n")
+    assert "(整流)" in text
+    read = json.loads(text)
+    assert list(read) == ["exercise", "questions", "tests", "title"]
+    assert read["tests"] == made.metadata["otter"]["tests"]
+    assert (read["exercise"], read["title"]) == (NAME, "Neurons")
+    assert read["questions"] == made.metadata["unrolled"]["questions"]
+    assert not re.search(r"np\.maximum|secret", text)
 
 
 # --- The page. ---
@@ -478,14 +494,16 @@ def test_the_command_writes_once_and_leaves_nothing_else(tmp_path: Path, capfd, 
         f"project/book/solutions/{NAME}.ipynb",
         f"project/exercises/{NAME}.ipynb",
         f"project/solutions/{NAME}.ipynb",
+        f"project/{DEFINITION}",
     ]
-    assert capfd.readouterr().out.split("\n")[2:4] == [
+    assert capfd.readouterr().out.split("\n")[3:6] == [
         f"exercises/{NAME}.ipynb: changed",
+        f"{DEFINITION}: changed",
         f"book/solutions/{NAME}.ipynb: changed",
     ]
     assert main([str(path)]) == main(["--check", str(path)]) == 0
     out, err = capfd.readouterr()
-    assert out.count(": same") == 4
+    assert out.count(": same") == 6
     assert err == ""
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == first
 
@@ -499,17 +517,71 @@ def test_the_command_names_a_wrong_master_and_writes_the_others(tmp_path: Path, 
     assert not (tmp_path / "b/exercises").exists()
 
 
-def test_the_command_writes_over_nobodys_work(tmp_path: Path, capsys):
+def typed(nb: Any) -> None:
+    find(nb, "the_slope").source = "the_slope = my_own"
+
+
+def added(nb: Any) -> None:
+    nb.cells.append(new_code_cell("my_own = 1"))
+
+
+def ran(nb: Any) -> None:
+    find(nb, "the_slope").execution_count = 1
+
+
+def printed(nb: Any) -> None:
+    find(nb, "the_slope").outputs = [new_output("stream", text="1")]
+
+
+def lost(nb: Any) -> None:
+    del nb.metadata["unrolled"]
+
+
+def stored_exercise(tmp_path: Path) -> tuple[Path, Path]:
+    """A master and its exercise, as the command has made it."""
     path = store(tmp_path, master())
     assert main([str(path)]) == 0
-    target = tmp_path / f"exercises/{NAME}.ipynb"
+    return path, tmp_path / f"exercises/{NAME}.ipynb"
+
+
+@pytest.mark.parametrize("work", [typed, added, ran, printed, lost])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_the_command_writes_over_nobodys_work(tmp_path: Path, capsys, work, encoding: str):
+    path, target = stored_exercise(tmp_path)
     nb = read(target)
-    find(nb, "the_slope").source = "the_slope = my_own"
-    find(nb, "the_slope").execution_count = 1
-    target.write_text(serialise(nb), encoding="utf-8")
+    work(nb)
+    target.write_text(serialise(nb), encoding=encoding)
+    before = target.read_bytes()
     assert main([str(path)]) == 1
-    assert f"exercises/{NAME}.ipynb: not written over" in capsys.readouterr().err
-    assert "my_own" in target.read_text(encoding="utf-8")
+    assert capsys.readouterr().err == (
+        f"exercises/{NAME}.ipynb: not written over somebody's work; move it away\n"
+    )
+    assert target.read_bytes() == before
+    target.unlink()
+    assert main([str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"3", b'{"cells": [', b"\xff", b'{"nbformat": 4, "nbformat_minor": 5}', b"<<<<<<< HEAD"],
+)
+def test_the_command_writes_over_nothing_that_it_cannot_read(tmp_path: Path, capsys, contents):
+    path, target = stored_exercise(tmp_path)
+    target.write_bytes(contents)
+    assert main([str(path)]) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1].startswith(f"exercises/{NAME}.ipynb: cannot be read as a notebook, so it is not")
+    assert target.read_bytes() == contents
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_an_untouched_exercise_follows_its_master(tmp_path: Path, encoding: str):
+    path, target = stored_exercise(tmp_path)
+    target.write_text(target.read_text(encoding="utf-8"), encoding=encoding)
+    path.write_text(serialise(changed("given", "np.ones(3)", "np.ones(4)")()), encoding="utf-8")
+    assert main([str(path)]) == 0
+    assert "np.ones(4)" in target.read_text(encoding="utf-8")
+    assert main(["--check", str(path)]) == 0
 
 
 # --- The exercises of the course. ---
@@ -522,16 +594,19 @@ def read(path: Path) -> Any:
     return nbformat.read(path, as_version=4)
 
 
-@pytest.mark.parametrize("folder", ["exercises", "book/solutions"])
-def test_every_exercise_and_page_has_its_master(folder: str):
-    names = {p.stem for p in ROOT.glob(f"{folder}/*.ipynb")}
+@pytest.mark.parametrize(
+    "files",
+    ["exercises/*.ipynb", "book/solutions/*.ipynb", "src/unrolled/grade/definitions/*.json"],
+)
+def test_every_exercise_page_and_definition_has_its_master(files: str):
+    names = {p.stem for p in ROOT.glob(files)}
     assert names == {p.stem for p in MASTERS}, "run 'make exercises', or delete what has no master"
 
 
 @each_master
 def test_what_is_stored_is_what_the_master_gives(path: Path):
     for target, text in generated(path).items():
-        assert target.read_text(encoding="utf-8") == text, f"run 'make exercises': {target.name}"
+        assert target.read_bytes() == text.encode(), f"run 'make exercises': {target.name}"
 
 
 @each_master

@@ -113,6 +113,14 @@ def notebook(cells, name="01_small"):
     }
 
 
+def define(folder, name="01_small", **changes):
+    """Write an exercise's definition, as the package has it, into a folder's definitions/."""
+    metadata = notebook([], name)["metadata"]
+    contents = {**metadata["unrolled"], "tests": metadata["otter"]["tests"], **changes}
+    (folder / "definitions").mkdir(exist_ok=True)
+    return write(folder / "definitions" / f"{name}.json", contents)
+
+
 def answered(answers):
     """The cells of a notebook as it comes, with these answers."""
     cells = [code(FIRST)]
@@ -131,12 +139,14 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     (folder / "exercises").mkdir()
     write(folder / "exercises" / "01_small.ipynb", notebook(answered(STUBS)))
+    define(folder)
     return folder
 
 
 @pytest.fixture(autouse=True)
 def inside(project, monkeypatch):
     monkeypatch.chdir(project)
+    monkeypatch.setattr(exercises, "definitions", lambda: project / "definitions")
 
 
 @pytest.fixture
@@ -505,7 +515,7 @@ def test_a_python_that_does_not_start_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         Session(tmp_path) as session,
-        pytest.raises(GradeError, match="Python does not start for this notebook"),
+        pytest.raises(GradeError, match="Python does not start in the notebook's folder"),
     ):
         session.run("1")
 
@@ -530,9 +540,9 @@ BAD_FILES = {
     "empty": ("", "is not JSON"),
     "deep": ("[" * 100_000, "is not JSON"),
     "latin": ("é".encode("latin-1"), "is not text in UTF-8"),
-    "no metadata": (spoiled(metadata=None), "is no exercise, or does not say which"),
+    "no metadata": (spoiled(metadata=None, cells=[]), "is no exercise, or does not say which"),
     "no exercise": (
-        spoiled(metadata={"otter": {}, "unrolled": 3}),
+        spoiled(metadata={"otter": {}, "unrolled": 3}, cells=[3, code(STUBS["relu"]), code(7)]),
         "is no exercise, or does not say which",
     ),
     "unknown": (
@@ -542,6 +552,10 @@ BAD_FILES = {
     "outside": (
         spoiled(metadata={"otter": {"assignment_name": "../exercises/01_small"}}),
         "no exercise '../exercises/01_small'",
+    ),
+    "long": (
+        spoiled(metadata={"unrolled": {"exercise": "1" * 81}}),
+        r"no exercise '1{80}'; there are: 01_small",
     ),
 }
 
@@ -593,6 +607,32 @@ def test_the_exercise_is_named_by_otter_where_there_is_no_other():
     assert exercise_name({"metadata": both}) == "b"
 
 
+@pytest.mark.parametrize(
+    "source, name",
+    [
+        (FIRST, "01_small"),
+        (["import x\n", "g = open_grader( '02_b-c' )"], "02_b-c"),
+        ("# open_grader('01_a')\ngrade.open_grader('02_b')", "02_b"),
+        ("reopen_grader('01_a')", None),
+        ("open_grader('../a')", None),
+        ("open_grader(name)", None),
+    ],
+)
+def test_an_exercise_that_lost_its_metadata_is_known_by_its_grader(source, name):
+    text = {"cell_type": "markdown", "source": "open_grader('01_text')"}
+    lost = {"metadata": {"kernelspec": {}}, "cells": [3, text, code("x = 1"), code(source)]}
+    if name:
+        assert exercise_name(lost) == name
+    else:
+        with pytest.raises(GradeError, match="does not say which"):
+            exercise_name(lost)
+
+
+def test_an_exercise_that_lost_its_metadata_is_graded(tmp_path):
+    lost = notebook(answered(GOOD)) | {"metadata": {}}
+    assert grade_notebook(write(tmp_path / "lost.ipynb", lost)).score == 3.5
+
+
 # --- The exercises of the project. ---
 
 
@@ -606,36 +646,76 @@ def test_an_exercise_has_its_questions_in_order():
     assert [case.points for case in relu.cases] == [1, 1]
 
 
-def test_the_project_is_found_from_below_and_from_outside(project, tmp_path, monkeypatch):
-    monkeypatch.chdir(project / "exercises")
-    assert load_exercise("01_small").title == "Small"
+def test_an_exercise_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(unrolled, "__file__", str(project / "src" / "unrolled" / "__init__.py"))
     assert load_exercise("01_small").title == "Small"
-    monkeypatch.setattr(unrolled, "__file__", str(tmp_path / "unrolled" / "__init__.py"))
-    with pytest.raises(GradeError, match="there is no folder exercises/ here"):
+    assert repr(open_grader("01_small")).startswith("Grader of 01_small")
+
+
+def test_the_tests_and_points_in_a_notebook_change_no_score(tmp_path):
+    mine = notebook(answered(GOOD | {"relu": STUBS["relu"]}))
+    told = mine["metadata"]["unrolled"]["questions"]
+    mine["metadata"]["otter"]["tests"] = {}
+    told[0]["points"], told[1]["name"] = 100, "anything"
+    (tmp_path / "exercises").mkdir()
+    path = write(tmp_path / "exercises" / "01_small.ipynb", mine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        report = grade_notebook(path)
+    assert (report.score, report.possible) == (1.5, 3.5)
+
+
+def test_an_exercise_renamed_in_place_is_graded(tmp_path, monkeypatch):
+    (tmp_path / "exercises").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = write(Path("exercises") / "mine, at last.ipynb", notebook(answered(GOOD)))
+    assert grade_notebook(path).score == 3.5
+
+
+def test_files_with_a_byte_order_mark_are_read(project, tmp_path, monkeypatch):
+    path = define(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    monkeypatch.setattr(exercises, "definitions", lambda: path.parent)
+    assert load_exercise("01_small").title == "Small"
+
+
+def test_a_package_without_definitions_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(exercises, "definitions", lambda: tmp_path)
+    with pytest.raises(GradeError, match="no exercise '01_small'; get the package again"):
         load_exercise("01_small")
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda nb: nb.pop("metadata"),
-        lambda nb: nb["metadata"].pop("unrolled"),
-        lambda nb: nb["metadata"]["otter"]["tests"].pop("relu"),
-        lambda nb: nb["metadata"]["otter"]["tests"].update(relu="syntax error"),
-        lambda nb: nb["metadata"]["unrolled"]["questions"][0].update(points=3),
-        lambda nb: nb["metadata"]["unrolled"]["questions"][0].update(points=float("nan")),
+        lambda contents: contents.clear(),
+        lambda contents: contents.pop("title"),
+        lambda contents: contents["tests"].pop("relu"),
+        lambda contents: contents["tests"].update(relu="syntax error"),
+        lambda contents: contents["questions"][0].update(points=3),
+        lambda contents: contents["questions"][0].update(points=float("nan")),
     ],
 )
-def test_a_damaged_exercise_is_told(tmp_path, monkeypatch, damage):
-    contents = notebook([])
+def test_a_damaged_definition_is_told(tmp_path, monkeypatch, damage):
+    path = define(tmp_path)
+    contents = json.loads(path.read_text(encoding="utf-8"))
     damage(contents)
-    (tmp_path / "exercises").mkdir()
-    write(tmp_path / "exercises" / "01_small.ipynb", contents)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(GradeError, match=r"exercises/01_small.ipynb is damaged \("):
+    write(path, contents)
+    monkeypatch.setattr(exercises, "definitions", lambda: path.parent)
+    with pytest.raises(GradeError, match=r"the definition of 01_small is damaged \("):
         load_exercise("01_small")
+
+
+def test_progress_looks_at_the_exercises_above_and_then_at_the_checkout(
+    project, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(project / "exercises")
+    assert next(exercises.exercise_folders()) == project / "exercises"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unrolled, "__file__", str(project / "src" / "unrolled" / "__init__.py"))
+    assert next(exercises.exercise_folders()) == project / "exercises"
+    monkeypatch.setattr(unrolled, "__file__", str(tmp_path / "unrolled" / "__init__.py"))
+    assert list(exercises.exercise_folders()) == []
 
 
 # --- In the learner's notebook. ---
@@ -763,8 +843,11 @@ def test_in_ipython_its_globals_are_used(monkeypatch):
     assert str(open_grader("01_small").check("answer")) == "✓ answer: 0.5 of 0.5 points"
 
 
-def test_jupyter_shows_the_text_as_it_is():
-    cells = [FIRST, GOOD["relu"], 'grader.check("relu")', "grader.total()"]
+def test_jupyter_shows_the_text_as_it_is(project):
+    # The kernel is another process, which needs to be told of the exercise.
+    told = "import pathlib\nfrom unrolled.grade import exercises\n"
+    told += f"exercises.definitions = lambda: pathlib.Path({str(project / 'definitions')!r})\n"
+    cells = [told + FIRST, GOOD["relu"], 'grader.check("relu")', "grader.total()"]
     nb = nbformat.from_dict(notebook(cells))
     client(Path("any name.ipynb").resolve(), nb).execute()
     assert [o.data["text/plain"] for o in nb.cells[3].outputs] == ["✓ relu: 2 of 2 points"]

@@ -1,5 +1,6 @@
 """``python -m unrolled.grade``: what it prints, what it returns, and how it ends."""
 
+import contextlib
 import io
 import json
 import os
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import unrolled
-from tests.test_grade import FIRST, GOOD, STUBS, answered, code, ended, notebook, write
+from tests.test_grade import FIRST, GOOD, STUBS, answered, code, define, ended, notebook, write
+from unrolled.grade import exercises
 from unrolled.grade.__main__ import bar, main
 
 WRONG = GOOD | {"relu": "import numpy as np\n\ndef relu(x):\n    return np.abs(x) * (x > -2)"}
@@ -27,12 +29,15 @@ def project(tmp_path_factory):
     write(folder / "exercises" / "03_last.ipynb", notebook(answered(STUBS), "03_last"))
     write(folder / "wrong.ipynb", notebook(answered(WRONG)))
     write(folder / "number.ipynb", 3)
+    for name in ("01_small", "02_next", "03_last"):
+        define(folder, name)
     return folder
 
 
 @pytest.fixture(autouse=True)
 def inside(project, monkeypatch):
     monkeypatch.chdir(project)
+    monkeypatch.setattr(exercises, "definitions", lambda: project / "definitions")
     monkeypatch.setenv("COLUMNS", "60")
 
 
@@ -127,6 +132,17 @@ def test_progress_over_all_exercises(capsys, project):
     )
 
 
+def test_progress_counts_a_copy_once_and_takes_the_better_one(capsys, tmp_path, monkeypatch):
+    for name, answers in [("01_small", WRONG), ("01_small-Copy1", GOOD)]:
+        (tmp_path / "exercises").mkdir(exist_ok=True)
+        write(tmp_path / f"exercises/{name}.ipynb", notebook(answered(answers)))
+    monkeypatch.chdir(tmp_path)
+    assert main(["--progress"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows if "[" in row] == ["01_small-Copy1"]
+    assert "Total: 3.5 of 3.5 points" in rows
+
+
 def test_progress_leaves_out_what_cannot_be_graded(capsys, tmp_path, monkeypatch):
     (tmp_path / "exercises").mkdir()
     write(tmp_path / "exercises" / "01_small.ipynb", notebook(answered(GOOD)))
@@ -152,12 +168,12 @@ def test_a_bar_is_full_only_when_nothing_is_left():
     assert bar(3, 3) == f"[{'#' * 20}]"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_learners_process_ends_with_the_command(tmp_path, number):
     # The cell says who it is and then never ends.
     source = "import os, pathlib\npathlib.Path('new').write_text(str(os.getpid()))\n"
     source += "os.rename('new', 'pid')\nwhile True: pass"
-    write(tmp_path / "loops.ipynb", notebook([code(source)]))
+    write(tmp_path / "loops.ipynb", notebook([code(source)], "01_neurons"))
     # Killed, the command cannot tidy up behind itself; it is to leave that in this folder.
     own = {"PYTHONPATH": str(Path(unrolled.__file__).parents[1]), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "unrolled.grade", str(tmp_path / "loops.ipynb")]
@@ -169,5 +185,10 @@ def test_the_learners_process_ends_with_the_command(tmp_path, number):
             time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert ended(int((tmp_path / "pid").read_text()))
-    assert (process.returncode, err) in [(130, "stopped\n"), (-signal.SIGKILL, "")]
+    learners = int((tmp_path / "pid").read_text())
+    try:
+        assert ended(learners)
+    finally:  # a failure must not leave a loop behind that never ends
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(learners, signal.SIGKILL)
+    assert (process.returncode, err) in [(130, "stopped\n"), (143, ""), (-signal.SIGKILL, "")]

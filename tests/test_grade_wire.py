@@ -8,6 +8,8 @@ import threading
 import time
 import zipfile
 from contextlib import suppress
+from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -151,18 +153,15 @@ class Other(NamedTuple):
 @pytest.mark.parametrize(
     "value, name",
     [
-        (frozenset(), "frozenset"),
         (b"", "bytes"),
         (1j, "complex"),
         (object(), "object"),
         (np.array([None]), "dtype object"),
-        (np.array(["a"]), "dtype <U1"),
         (np.zeros(2, [("a", "f8")]), r"dtype \["),
         (np.datetime64("2001-01-01"), "datetime64"),
         (np.ma.array([1.0]), "MaskedArray"),
         ({1.5: 2}, "other keys"),
         ({True: 2}, "other keys"),
-        (Other(1), "Other"),
         (len, "builtin_function"),
         (np.random.Generator(np.random.MT19937(0)), "Generator"),
         ([{"deep": (b"",)}], "bytes"),
@@ -171,6 +170,36 @@ class Other(NamedTuple):
 def test_what_cannot_cross_is_named(value, name):
     with pytest.raises(TypeError, match=rf"a .*{name}.* cannot be checked; use numbers, strings"):
         encode(value)
+
+
+def test_a_class_that_only_one_process_knows_crosses_as_a_tuple_with_a_name(monkeypatch):
+    monkeypatch.setattr(wire, "_named", dict(wire._named))
+    sent = encode([Other(1)])
+    del wire._named[f"{Other.__module__}.{Other.__qualname__}"]  # as in the grader's process
+    (foreign,) = decode(sent)
+    assert foreign == (1,)
+    assert not isinstance(foreign, Other)
+    back = encode(foreign)
+    wire.register(Other)  # as in the learner's
+    assert decode(back) == Other(1)
+    assert isinstance(decode(back), Other)
+
+
+def test_the_name_of_a_class_is_never_looked_up():
+    harmless = decode(stored(["named", "builtins.eval", ["exit()"]]))
+    assert harmless == ("exit()",)
+
+
+def test_values_that_mean_a_number_or_a_list_cross_as_such():
+    assert decode(encode([Fraction(1, 4), Decimal("0.5")])) == [0.25, 0.5]
+    assert decode(encode(np.array(["W1", "b1"]))) == ["W1", "b1"]
+    assert decode(encode(frozenset({1}))) == frozenset({1})
+
+
+def test_numbers_beyond_counting_are_asked_for_as_an_array():
+    with pytest.raises(ValueError, match="make it an array"):
+        encode(list(range(500_000)))
+    assert len(decode(encode(np.arange(500_000)))) == 500_000
 
 
 def test_more_named_tuples_can_be_registered(monkeypatch):
@@ -245,7 +274,6 @@ HOSTILE = {
     "no float": stored(["float", "one"]),
     "unequal": stored(["dict", ["a"], []]),
     "unhashable": stored(["dict", [["list", []]], [1]]),
-    "unknown class": stored(["named", "builtins.eval", ["1"]]),
     "wrong fields": stored(["named", "unrolled.params.Linear", [1]]),
     "no generator": stored(["rng", {"bit_generator": "PCG64"}]),
     "other generator": stored(["rng", ["dict", ["bit_generator"], ["MT19937"]]]),

@@ -139,3 +139,109 @@ def test_the_command_that_the_course_names_prints_the_json_that_it_promises(tmp_
     ]
     assert "SyntaxError" in report["questions"][0]["message"]
     assert report["score"] == sum(q["score"] for q in report["questions"])
+
+
+# --- What learners do, and what must not cost them what they have earned. ---
+
+
+def lines(*sources: str) -> list[str]:
+    return list(sources)
+
+
+def changed(name: str, question: str = "", answer: list[str] | None = None, extra: str = "") -> Any:
+    """The solved exercise with other answers to a question, or with a cell more at its start."""
+    nb = solved(name)
+    asked = {q.name: q.cells for q in nb.metadata.unrolled.questions}
+    for key, source in zip(asked.get(question, []), answer or [], strict=False):
+        (cell,) = (c for c in nb.cells if c.id == key)
+        cell.source = source
+    if extra:
+        nb.cells.insert(3, nbformat.v4.new_code_cell(extra))
+    return nb
+
+
+NAMEDTUPLE = """
+from collections import namedtuple
+
+Cache = namedtuple("Cache", "W x h")
+
+
+def tanh_layer_forward(params, x):
+    h = np.tanh(x @ params.W.T + params.b)
+    return h, Cache(params.W, x, h)
+"""
+BY_NAME = """
+def tanh_layer_backward(cache, dh):
+    da = dh * (1.0 - cache.h**2)
+    return da @ cache.W, Linear(da.T @ cache.x, da.sum(axis=0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "answer", "extra"),
+    [
+        ("01_neurons", "training_step", lines("wrong_after_step = frozenset({'W1', 'b1'})"), ""),
+        ("01_neurons", "training_step", lines("wrong_after_step = np.array(['W1', 'b1'])"), ""),
+        ("01_neurons", "learning_rate",
+         lines("from fractions import Fraction\nrate_factor = Fraction(1, 100)"), ""),
+        ("01_neurons", "tanh_layer", lines(NAMEDTUPLE, BY_NAME), ""),
+        ("01_neurons", "", None, "np.seterr(all='raise')"),
+        ("01_neurons", "", None, "import warnings; warnings.simplefilter('error')"),
+        ("01_neurons", "", None, "import os\nif os.fork() == 0:\n    me = 'the child'"),
+        ("01_neurons", "", None, "import os; os.kill(os.getpid(), 40)"),  # a real-time signal
+        ("01_neurons", "", None, "def log_sigmoid(a):\nreturn a"),  # a scrap before the answer
+        ("01_neurons", "", None, "interpolate(1)"),
+    ],
+)  # fmt: skip
+def test_what_does_not_matter_costs_nothing(name, question, answer, extra, tmp_path: Path):
+    report = graded(changed(name, question, answer, extra), tmp_path)
+    assert [o.message for o in report.outcomes if o.message] == []
+    assert report.score == report.possible
+
+
+HANGS = "def resting_state(w):\n    while True:\n        pass"
+
+
+def test_a_function_that_hangs_costs_its_own_points_alone(tmp_path: Path):
+    nb = changed("02_rnn", "switch", lines(HANGS))
+    # The cell that measures would hang as well, and is not asked.
+    for cell in nb.cells:
+        if "def pushed" in cell.source:
+            cell.source = ""
+    path = tmp_path / "mine.ipynb"
+    nbformat.write(nb, path)
+    report = grade_notebook(path, time_limit=2)
+    scores = {o.name: (o.score, o.possible) for o in report.outcomes}
+    assert scores.pop("switch") == (2, 3)
+    assert all(score == possible for score, possible in scores.values())
+
+
+def test_what_was_earned_stays_when_python_cannot_start_again(tmp_path: Path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    nb = solved("01_neurons")
+    removes = "import os, shutil\nshutil.rmtree(os.getcwd())"
+    nb.cells += [nbformat.v4.new_code_cell(removes), nbformat.v4.new_code_cell("os._exit(3)")]
+    last = nb.metadata.unrolled.questions[-1]
+    nb.cells = [c for c in nb.cells if c.id not in last.cells]
+    report = graded(nb, folder)
+    assert report.score == report.possible - last.points
+    assert not next(o for o in report.outcomes if o.name == last.name).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "answer"),
+    [
+        ("02_rnn", "first_symbol",
+         "def first_symbol_network(V):\n    W, b = np.zeros((1000, V)), np.zeros(1000)\n    return "
+         "(Recurrent(W, np.zeros((1000, 1000)), b, b), Linear(W.T, np.zeros(V)))"),
+        ("01_neurons", "interpolate",
+         "def interpolate(xs, ys):\n    H = 50_000\n    return ("
+         "Linear(np.ones((H, 1)), np.zeros(H)), Linear(np.zeros((1, H)), ys[:1]))"),
+    ],
+)  # fmt: skip
+def test_a_network_of_any_size_takes_no_time_of_the_grader(name, question, answer, tmp_path: Path):
+    outcomes = graded(changed(name, question, lines(answer)), tmp_path).outcomes
+    (outcome,) = (o for o in outcomes if o.name == question)
+    assert re.search(r"at most \d+ are allowed", outcome.message)
+    assert all(o.passed for o in outcomes if o.name != question)

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -13,6 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from book._ext.unrolled_site import copy_exercises
 from tools.notebooks import METADATA, ROOT
 
 SITE = ROOT / "_build/html"
@@ -131,6 +133,23 @@ def test_every_solution_page_folds_its_answers_and_carries_its_exercise():
             assert f'exercises/{path.name}">' in page
         carried = SITE / f"exercises/{path.name}"
         assert carried.read_bytes() == (ROOT / f"exercises/{path.name}").read_bytes()
+
+
+def test_the_site_carries_the_exercises_that_have_a_page_and_nothing_else(tmp_path: Path):
+    for name in (
+        "book/solutions/01_a.ipynb", "exercises/01_a.ipynb", "exercises/01_a (1).ipynb",
+        "exercises/.OTTER_LOG", "exercises/.ipynb_checkpoints/01_a.ipynb",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    builder = SimpleNamespace(format="html")
+    app = SimpleNamespace(srcdir=tmp_path, outdir=tmp_path / "out", builder=builder)
+    for contents in ("old", "new"):  # a second build finds the copies of the first
+        (tmp_path / "exercises/01_a.ipynb").write_text(contents)
+        copy_exercises(app, None)
+        copied = {p.name: p.read_text() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+        assert copied == {"01_a.ipynb": contents}
+    assert [p.name for p in (tmp_path / "out/exercises").iterdir()] == ["01_a.ipynb"]
 
 
 # --- The launch buttons, in a small book with the address that this one does not have yet. ---

@@ -3,17 +3,20 @@
 python -m tools.exercises [--check] [MASTER...]
 
 A master, solutions/NN_topic.ipynb, is written for `otter assign` (CONTRIBUTING.md shows how). From
-it come exercises/NN_topic.ipynb, which otter strips of its solutions, and the page
+it come exercises/NN_topic.ipynb, which otter strips of its solutions, its definition
+src/unrolled/grade/definitions/NN_topic.json, by which the package grades it, and the page
 book/solutions/NN_topic.ipynb, without otter's marks and tests and with its answers folded.
 """
 
 import argparse
 import ast
 import copy
+import json
 import posixpath
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -325,10 +328,23 @@ def exercise(nb: Any, name: str, folder: Path) -> Any:
         {
             **METADATA,
             "otter": made.metadata["otter"],
-            "unrolled": {"exercise": name, "title": title(nb), "questions": told},
+            "unrolled": {
+                "exercise": name,
+                "title": title(nb),
+                "questions": told,
+                "code": code_hash(made),  # of the stubs: worked_in compares it with the cells
+            },
         }
     )
     return made
+
+
+def definition(made: Any) -> str:
+    """Return what the grader needs of an exercise: learners may change all that they open."""
+    told = made.metadata["unrolled"]
+    kept = {key: told[key] for key in ("exercise", "title", "questions")}
+    kept["tests"] = made.metadata["otter"]["tests"]
+    return json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 def without_marks(source: str) -> str:
@@ -435,18 +451,34 @@ def generated(master: Path) -> dict[Path, str]:
             raise ValueError(f"the name in its first cell is not {name}")
         if problems := [problem for guard in MASTER_GUARDS for problem in guard(nb)]:
             raise ValueError("; ".join(problems))
+        made = exercise(nb, name, master.parent)
         return {
-            root / f"exercises/{name}.ipynb": serialise(exercise(nb, name, master.parent)),
+            root / f"exercises/{name}.ipynb": serialise(made),
+            root / f"src/unrolled/grade/definitions/{name}.json": definition(made),
             root / f"book/solutions/{name}.ipynb": serialise(page(nb, name)),
         }
     except Exception as error:  # otter raises anything, AssertionError too
         raise ValueError(f"{master.name}: {error}") from error
 
 
-def worked_in(notebook: Path) -> bool:
-    """Say whether somebody has run cells of an exercise, which is made without any run."""
-    cells = nbformat.read(notebook, as_version=4).cells if notebook.exists() else []
-    return any(cell.get("execution_count") for cell in cells)
+def worked_in(notebook: Path) -> str:
+    """Say why an exercise must not be written over: nothing, when it is as it was made.
+
+    Its metadata holds the hash of the code that it was made with, so that an older exercise is
+    told from one with answers, also those that were typed and never run.
+    """
+    if not notebook.exists():
+        return ""
+    try:
+        with warnings.catch_warnings():  # of ids that some editors do not keep
+            warnings.simplefilter("ignore")
+            nb = nbformat.reads(notebook.read_text(encoding="utf-8-sig"), as_version=4)
+        made_with = nb.metadata.get("unrolled", {}).get("code")
+        ran = any(c.get("execution_count") or c.get("outputs") for c in nb.cells)
+        same = code_hash(nb) == made_with
+    except Exception:  # what a damaged file raises is hard to list
+        return "cannot be read as a notebook, so it is not written over; mend it or move it away"
+    return "" if same and not ran else "not written over somebody's work; move it away"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -464,10 +496,11 @@ def main(argv: list[str] | None = None) -> int:
             status = 1
             continue
         for target, text in files.items():
-            same = target.exists() and target.read_text(encoding="utf-8") == text
+            same = target.exists() and target.read_bytes() == text.encode()
             name = target.relative_to(master.resolve().parent.parent)
-            if not (same or args.check) and name.parts[0] == "exercises" and worked_in(target):
-                print(f"{name}: not written over somebody's work; move it away", file=sys.stderr)
+            learners = name.parts[0] == "exercises"
+            if not (same or args.check) and learners and (reason := worked_in(target)):
+                print(f"{name}: {reason}", file=sys.stderr)
                 status = 1
                 continue
             print(f"{name}: {'same' if same else 'changed'}", flush=True)
@@ -475,7 +508,7 @@ def main(argv: list[str] | None = None) -> int:
                 status = status or int(not same)
             elif not same:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text, encoding="utf-8")
+                target.write_bytes(text.encode())
     return status
 
 

@@ -2,7 +2,7 @@
 
 from importlib.metadata import distribution
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copytree
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -35,9 +35,18 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 def copy_exercises(app: Sphinx, error: Exception | None) -> None:
     """Put the exercises beside the pages: a plain link then leads to them here and in Jupyter."""
+    if error is not None or app.builder.format != "html":
+        return
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        """Name what has no page: a learner's copies, what Jupyter leaves, folders."""
+        pages = {page.name for page in Path(app.srcdir, "book/solutions").glob("*.ipynb")}
+        return [name for name in names if name not in pages]
+
     source = Path(app.srcdir) / "exercises"
-    if error is None and app.builder.format == "html" and source.is_dir():
-        copytree(source, Path(app.outdir) / "exercises", ignore=ignore_patterns(".*"))
+    if source.is_dir():
+        # A later build finds the copies of the one before.
+        copytree(source, Path(app.outdir) / "exercises", ignore=others, dirs_exist_ok=True)
 
 
 def launch_exercises(

@@ -11,6 +11,7 @@ from unrolled.checks._tools import (
     alike,
     call,
     close,
+    explained,
     fail,
     kind_of,
     names_of,
@@ -494,6 +495,9 @@ def _knots(seed: int, K: int) -> tuple[Array, Array]:
     return xs, ys
 
 
+MOST_NEURONS = 1000  # a network of any size could take any time to check
+
+
 def _network(interpolate: Any, xs: Array, ys: Array) -> tuple[Linear, Linear]:
     """Run a learner's construction and return its two layers, checked."""
     layers = results(
@@ -507,6 +511,8 @@ def _network(interpolate: Any, xs: Array, ys: Array) -> tuple[Linear, Linear]:
     if len(shape) != 2:
         fail(f"the hidden layer's W must have shape (H, 1), got {shape}")
     H = len(W)
+    if H > MOST_NEURONS:
+        explained(f"the network has {H} hidden neurons; at most {MOST_NEURONS} are allowed")
     if shape[0] == 1 < shape[1]:
         fail(f"the hidden layer's W is {shape}: turn it, one row for each neuron, as in (H, 1)")
     first = Linear(

@@ -537,6 +537,9 @@ def check_smallest_push(smallest_push: Any) -> None:
         )
 
 
+MOST_UNITS = 256  # a network of any size could take any time to check
+
+
 def _first_symbol(first_symbol_network: Any, V: int) -> tuple[Recurrent, Linear]:
     """Run a learner's construction and return its parameters, checked."""
     name = "first_symbol_network"
@@ -550,6 +553,8 @@ def _first_symbol(first_symbol_network: Any, V: int) -> tuple[Recurrent, Linear]
         H = len(params[0])
     except TypeError:
         fail(f"W_ih must be an array of shape (H, V), got {kind_of(params[0])}")
+    if H > MOST_UNITS:
+        explained(f"the network has {H} hidden units; at most {MOST_UNITS} are allowed")
     W_ih = numbers("W_ih", params[0], "One column a symbol.", H=H, V=V)
     W_hh = numbers("W_hh", params[1], "It leads from each unit to each.", rows=H, columns=H)
     b_ih, b_hh = numbers("b_ih", params[2], H=H), numbers("b_hh", params[3], H=H)

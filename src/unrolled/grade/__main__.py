@@ -5,13 +5,14 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from unrolled.grade import text
 from unrolled.grade.errors import GradeError
-from unrolled.grade.exercises import Outcome, exercise_folders
+from unrolled.grade.exercises import exercise_folders
 from unrolled.grade.run import Report, grade_notebook
 
 BAR = 20  # characters
@@ -116,24 +117,25 @@ def progress(time_limit: float) -> int:
     if not files:
         print("there is no folder exercises/ with notebooks here", file=sys.stderr)
         return 2
-    status, next_step = 0, ""
-    outcomes: list[Outcome] = []
-    width = max(len(file.stem) for file in files)
+    status = 0
+    best: dict[str, Report] = {}  # a copy beside its original counts once
     for file in files:
         report = graded(file, time_limit)
         if report is None:
             status = 2
-            continue
-        outcomes += report.outcomes
+        elif report.score >= best.get(report.exercise.name, report).score:
+            best[report.exercise.name] = report
+    width = max((len(report.file.stem) for report in best.values()), default=0)
+    for report in best.values():
         print(
-            f"{file.stem:<{width}}  {bar(report.score, report.possible)}  "
-            f"{text.total(report.outcomes):<20}  {report.exercise.title}",
-            flush=True,
+            f"{report.file.stem:<{width}}  {bar(report.score, report.possible)}  "
+            f"{text.total(report.outcomes):<20}  {report.exercise.title}"
         )
-        if not next_step and (step := text.next_step(report.exercise, report.outcomes)):
-            next_step = f"{step}, in {file.name}"
-    if outcomes:
-        print(f"\nTotal: {text.total(outcomes)}\n{next_step or 'All exercises are done.'}")
+    if best:
+        outcomes = [outcome for report in best.values() for outcome in report.outcomes]
+        steps = ((text.next_step(r.exercise, r.outcomes), r.file.name) for r in best.values())
+        todo = next((f"{step}, in {name}" for step, name in steps if step), None)
+        print(f"\nTotal: {text.total(outcomes)}\n{todo or 'All exercises are done.'}")
     return status
 
 
@@ -150,4 +152,6 @@ def bar(score: float, possible: float) -> str:
 
 
 if __name__ == "__main__":
+    # As after Ctrl-C, the learner's process and its folder go first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -5,13 +5,18 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import unrolled
 from unrolled.checks import Explained
 from unrolled.grade.errors import GradeError, LearnerError, Stopped, own_line, text_of, tidy
+
+NAME = re.compile(r"[\w-]{1,80}")
+OPENED = re.compile(rf"""^[^#\n]*\bopen_grader\(\s*["']({NAME.pattern})["']\s*\)""", re.MULTILINE)
 
 
 class Question(NamedTuple):
@@ -54,7 +59,9 @@ class Outcome(NamedTuple):
 
 
 def exercise_name(notebook: Mapping[str, Any]) -> str:
-    """Return which exercise a notebook is, by its metadata: its file may have any name.
+    """Return which exercise a notebook is, whatever its file is called.
+
+    Its metadata says so; where an editor has dropped that, the cell that opens the grader does.
 
     Examples
     --------
@@ -67,52 +74,64 @@ def exercise_name(notebook: Mapping[str, Any]) -> str:
         name = entry.get(key) if isinstance(entry, dict) else None
         if isinstance(name, str) and name:
             return name
+    for cell in notebook.get("cells") or []:
+        if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            source = cell.get("source")
+            lines = source if isinstance(source, list) else [source]
+            code = "".join(line for line in lines if isinstance(line, str))
+            if opened := OPENED.search(code):
+                return opened[1]
     raise GradeError(
         "is no exercise, or does not say which; copy your answers into a notebook of exercises/"
     )
 
 
 def exercise_folders() -> Iterator[Path]:
-    """Yield the project's folders of exercises: above the current folder, then the package's."""
+    """Yield the folders where a learner's notebooks may be: the first is the one for --progress.
+
+    They are called exercises/, at or above the current folder, and then in the checkout of the
+    package.
+    """
     places = [Path.cwd(), *Path.cwd().parents, *Path(unrolled.__file__).resolve().parents]
     for folder in dict.fromkeys(place / "exercises" for place in places):
         if folder.is_dir():
             yield folder
 
 
+def definitions() -> Path:
+    """Return the package's folder of definitions, which `make exercises` writes."""
+    return Path(__file__).parent / "definitions"
+
+
 def load_exercise(name: str) -> Exercise:
-    """Read an exercise from the project.
+    """Read an exercise as the package defines it, whatever a learner's notebook holds.
 
     Parameters
     ----------
     name : str
-        As the file in exercises/ is called, without its ending.
+        As the file in exercises/ comes to a learner, without its ending: ``"01_neurons"``.
 
     Raises
     ------
     GradeError
-        If there is none of this name, or its file is damaged.
+        If there is none of this name, or its definition is damaged.
     """
-    folders = list(exercise_folders())
-    files = [folder / f"{name}.ipynb" for folder in folders if re.fullmatch(r"[\w-]+", name)]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        known = sorted({path.stem for folder in folders for path in folder.glob("*.ipynb")})
-        there = f"there are: {', '.join(known)}" if known else "there is no folder exercises/ here"
-        raise GradeError(f"there is no exercise {tidy(name)!r}; {there}")
+    known = sorted(file.stem for file in definitions().glob("*.json"))
+    if not NAME.fullmatch(name) or name not in known:
+        there = f"there are: {', '.join(known)}" if known else "get the package again, it has none"
+        raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}")
     try:
-        metadata = json.loads(file.read_text(encoding="utf-8"))["metadata"]
+        contents = json.loads((definitions() / f"{name}.json").read_text(encoding="utf-8-sig"))
         with warnings.catch_warnings():  # to import otter gives some
             warnings.simplefilter("ignore")
             questions = tuple(
-                _question(entry, metadata["otter"]["tests"])
-                for entry in metadata["unrolled"]["questions"]
+                _question(entry, contents["tests"]) for entry in contents["questions"]
             )
-        return Exercise(name, metadata["unrolled"]["title"], questions)
+        return Exercise(name, contents["title"], questions)
     except Exception as error:  # a file that was edited may raise anything
         raise GradeError(
-            f"exercises/{file.name} is damaged ({type(error).__name__}: {tidy(str(error))}); "
-            f"get it again from the project"
+            f"the definition of {name} is damaged ({type(error).__name__}: {tidy(str(error))}); "
+            f"get the package again"
         ) from error
 
 
@@ -146,30 +165,49 @@ def run_question(question: Question, env: Mapping[str, Any]) -> Outcome:
     Outcome
         Its message joins what the failed checks say, each with its hint.
     """
-    score, messages = 0.0, dict[str, str]()
-    for case in question.cases:
-        missing = [name for name in parameters(case) if name not in env]
-        try:
-            if missing:
-                raise AssertionError(
-                    f"there is no {missing[0]}: the cell that defines it is missing, or has not run"
-                )
+    return tally(question, [run_case(case, env) for case in question.cases])
+
+
+class Failure(NamedTuple):
+    """Why a check failed, and where to look, unless the reason says that already."""
+
+    reason: str
+    hint: str = ""
+
+
+def run_case(case: Any, env: Mapping[str, Any]) -> Failure | None:
+    """Run one check of a question; None when it passed."""
+    missing = [name for name in parameters(case) if name not in env]
+    if missing:
+        return Failure(
+            f"there is no {missing[0]}: the cell that defines it is missing, or has not run"
+        )
+    try:
+        # A notebook may have told NumPy to raise; the checks' own numbers are none of its business.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
             case.body.call_func(env)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a learner's function may raise SystemExit too
-            # A hint is for a mistake that the check has not recognised, in a function that ends.
-            helpless = missing or isinstance(error, Explained | Stopped)
-            helps = case.failure_message and not helpless
-            hint = f"\nHint: {case.failure_message}" if helps else ""
-            told = _explained(error, env)
-            # One cause may fail several checks: it is told once, with the first hint.
-            messages.setdefault(told, told + hint)
-        else:
-            score += case.points
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a learner's function may raise SystemExit too
+        # A hint is for a mistake that the check has not recognised, in a function that ends.
+        known = isinstance(error, Explained | Stopped)
+        return Failure(_explained(error, env), "" if known else case.failure_message or "")
+    return None
+
+
+def tally(question: Question, failures: Sequence[Failure | None]) -> Outcome:
+    """Add the points of the cases that did not fail, and tell each reason once."""
+    messages: dict[str, str] = {}
+    for failure in filter(None, failures):
+        hint = f"\nHint: {failure.hint}" if failure.hint else ""
+        messages.setdefault(failure.reason, failure.reason + hint)
     if not messages:
         return Outcome(question.name, question.points, question.points, "")
-    return Outcome(question.name, score, question.points, tidy("\n".join(messages.values())))
+    passed = [case.points for case, failure in zip(question.cases, failures) if failure is None]
+    return Outcome(
+        question.name, sum(passed, 0.0), question.points, tidy("\n".join(messages.values()))
+    )
 
 
 def _explained(error: BaseException, env: Mapping[str, Any]) -> str:

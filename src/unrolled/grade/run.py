@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unrolled.grade.errors import GradeError, LearnerError, tidy
+from unrolled.grade.errors import GradeError, LearnerError, Stopped, tidy
 from unrolled.grade.exercises import (
     Exercise,
+    Failure,
     Outcome,
     Question,
     exercise_name,
     load_exercise,
-    run_question,
+    parameters,
+    run_case,
+    tally,
 )
-from unrolled.grade.session import Session, Stopped
+from unrolled.grade.session import Session, defines
 
 CHECK = re.compile(r"""\.check\(\s*["'](\w+)["']\s*\)""")
 FRESH = "open it in Jupyter and save it again, or copy your answers into a fresh one"
@@ -70,8 +73,9 @@ def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
     exercise = load_exercise(exercise_name(notebook))
     questions = {question.name: question for question in exercise.questions}
     best: dict[str, Outcome] = {}
-    failures: list[tuple[Cell, LearnerError | Stopped]] = []
-    with Session(path.resolve().parent, time_limit=time_limit) as session:
+    ran: list[tuple[Cell, LearnerError | Stopped | None]] = []
+    # A link's own folder, not its target's: that is where Jupyter would run it.
+    with Session(path.absolute().parent, time_limit=time_limit) as session:
 
         def check(question: Question) -> None:
             before = best.get(question.name)
@@ -82,37 +86,46 @@ def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
 
         fresh = set()  # the questions checked since the last cell ran
         for cell in code_cells(notebook):
-            error = session.run(cell.source)
-            if error is not None:
-                failures.append((cell, error))
+            ran.append((cell, session.run(cell.source)))
             fresh = set(CHECK.findall(cell.source)) & set(questions)
             for name in fresh:
                 check(questions[name])
         for name in questions:
             if name not in fresh:
                 check(questions[name])
-    outcomes = (blamed(best[q.name], q, failures) for q in exercise.questions)
+    outcomes = (blamed(best[q.name], q, ran) for q in exercise.questions)
     return Report(path, exercise, tuple(outcomes))
 
 
 def check_question(question: Question, session: Session) -> Outcome:
-    """Check a question against the notebook that runs in a session."""
-    try:
-        return run_question(question, session.fetch(question.needs))
-    except (LearnerError, Stopped) as error:
-        return Outcome(question.name, 0, question.points, tidy(str(error)))
+    """Check a question against the notebook that runs in a session, case by case.
+
+    What one function has done, or a value that cannot cross, costs the cases that need it alone.
+    """
+    failures: list[Failure | None] = []
+    for case in question.cases:
+        try:
+            env = session.fetch(parameters(case))
+        except (LearnerError, Stopped) as error:
+            failures.append(Failure(tidy(str(error))))
+        else:
+            failures.append(run_case(case, env))
+    return tally(question, failures)
 
 
 def blamed(
-    outcome: Outcome, question: Question, failures: list[tuple[Cell, LearnerError | Stopped]]
+    outcome: Outcome, question: Question, ran: list[tuple[Cell, LearnerError | Stopped | None]]
 ) -> Outcome:
-    """Say first, of a question that failed, if its own cell did: the rest may follow from that."""
-    names = "|".join(map(re.escape, question.needs))
-    defines = re.compile(rf"^(?:def\s+|class\s+)?(?:{names})\s*[(:=]", re.MULTILINE)
-    own = [e for cell, e in failures if cell.id in question.cells or defines.search(cell.source)]
-    if outcome.passed or not own:
+    """Say of a question that failed if its own cell did: the rest may follow from that."""
+    if outcome.passed:
         return outcome
-    first = f"its cell failed: {own[-1]}" if isinstance(own[-1], LearnerError) else f"{own[-1]}"
+    # The last word on each name counts: a scrap that failed before a good definition does not.
+    last = {name: error for cell, error in ran for name in question.needs
+            if cell.id in question.cells or defines(cell.source, name)}  # fmt: skip
+    error = next((error for error in last.values() if error is not None), None)
+    if error is None:
+        return outcome
+    first = f"its cell failed: {error}" if isinstance(error, LearnerError) else f"{error}"
     rest = "" if outcome.message.startswith("there is no ") else f"\n{outcome.message}"
     return outcome._replace(message=tidy(f"{first}{rest}"))
 
@@ -125,13 +138,13 @@ def read_notebook(path: Path) -> dict[str, Any]:
     GradeError
         If it cannot be read, or holds no notebook.
     """
-    if not path.exists():
-        raise GradeError("there is no such file; check its name")
-    if not path.is_file():
-        raise GradeError("is not a file; name the notebook in it")
     try:
         text = path.read_text(encoding="utf-8-sig")
         notebook = json.loads(text)
+    except FileNotFoundError as error:
+        raise GradeError("there is no such file; check its name") from error
+    except IsADirectoryError as error:
+        raise GradeError("is not a file; name the notebook in it") from error
     except OSError as error:
         raise GradeError(f"cannot be read ({error.strerror}); check who may read it") from error
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,10 +18,21 @@ import unrolled
 from unrolled.grade.errors import GradeError, LearnerError, Stopped, learner_error
 from unrolled.grade.wire import LARGEST, copy_back, decode, encode, receive, send
 
-__all__ = ["LearnerError", "Session", "Stopped"]
-
 START = 120.0  # seconds that Python may take to start, on a busy machine
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def defines(source: str, name: str) -> bool:
+    """Tell whether a cell defines or assigns a name at its top level.
+
+    Examples
+    --------
+    >>> [defines(cell, "relu") for cell in ("def relu(x):", "relu = abs", "relu(1)", "relu == 1")]
+    [True, True, False, False]
+    """
+    name = re.escape(name)
+    kinds = rf"(?:async\s+)?def\s+{name}\b|class\s+{name}\b|{name}\s*(?::[^=\n]+)?=(?!=)"
+    return re.search(rf"^(?:{kinds})", source, re.MULTILINE) is not None
 
 
 class Session:
@@ -47,6 +59,8 @@ class Session:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._why = ""  # the last process was ended
+        self._hung: dict[str, str] = {}  # functions that have been stopped, and why
+        self._has_run = False
         # IPython makes folders, and a learner temporary files: here they leave nothing behind.
         self._own = tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True)
 
@@ -64,9 +78,10 @@ class Session:
 
     def run(self, source: str) -> LearnerError | Stopped | None:
         """Run a cell; return what went wrong, if anything."""
-        self._start()
+        self._hung = {n: why for n, why in self._hung.items() if not defines(source, n)}
         error = None
         try:
+            self._start()
             self._ask("its cell", self._deadline(), "run", source)
         except Stopped as stopped:
             return stopped
@@ -78,15 +93,19 @@ class Session:
     def fetch(self, names: Iterable[str]) -> dict[str, Any]:
         """Return those of the named globals that exist: values, and functions that run over there.
 
-        All calls of the functions share one time limit. Once one was stopped, so is every other.
+        All calls of the functions share one time limit. Once one was stopped, so is every other,
+        and it is not tried again until a cell defines it anew.
 
         Raises
         ------
         LearnerError
             If a value is of a type that cannot cross.
         Stopped
-            If the process does not answer.
+            If the process does not answer, or a function was stopped before.
         """
+        for name in names:
+            if name in self._hung:
+                raise Stopped(self._hung[name])
         self._start()
         deadline, found = self._deadline(), {}
         for name in names:
@@ -107,7 +126,11 @@ class Session:
         def proxy(*args: Any, **kwargs: Any) -> Any:
             if self._process is not process:
                 raise Stopped(self._why)
-            reply = self._ask(name, deadline, "call", name, args, kwargs)
+            try:
+                reply = self._ask(name, deadline, "call", name, args, kwargs)
+            except Stopped as stopped:
+                self._hung[name] = str(stopped)
+                raise
             match reply:
                 case (result, tuple(new_args), dict(new_kwargs)):
                     copy_back((args, kwargs), (new_args, new_kwargs))
@@ -152,7 +175,8 @@ class Session:
         if say_how and code >= 0:
             reason += f", with exit code {code}"
         elif say_how:
-            reason += f", stopped by the system ({signal.Signals(-code).name})"
+            known = {each.value: each.name for each in signal.Signals}  # not the real-time ones
+            reason += f", stopped by the system ({known.get(-code, f'signal {-code}')})"
         self._why = reason
         return reason
 
@@ -162,7 +186,8 @@ class Session:
             self._launch()
             for place, source in enumerate(self._ended):
                 try:
-                    self._ask("its cell", self._deadline(), "run", source)
+                    # Twice the time: it ended within the limit before, on a machine less busy.
+                    self._ask("its cell", self._deadline() + self.time_limit, "run", source)
                 except LearnerError:
                     continue
                 except Stopped:  # it went well before; without it, this loop comes to an end
@@ -180,26 +205,29 @@ class Session:
             "TMPDIR": self._own.name,
         }  # fmt: skip
         self._link, theirs = socket.socketpair()
-        with theirs:
-            fd = theirs.fileno()
-            self._process = subprocess.Popen(
-                # -P: a file of the learner's called random.py must not break the start.
-                [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)],
-                pass_fds=[fd],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=self.folder,
-                env=env,
-                start_new_session=True,  # with what it starts, it is a group that can be killed
-            )
         try:
+            with theirs:
+                fd = theirs.fileno()
+                self._process = subprocess.Popen(
+                    # -P: a file of the learner's called random.py must not break the start.
+                    [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)],
+                    pass_fds=[fd],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd=self.folder,
+                    env=env,
+                    start_new_session=True,  # with what it starts, it is a group to be killed
+                )
             decode(receive(self._link, time.monotonic() + START))
         except (OSError, EOFError, ValueError):
             self._kill()
-            raise GradeError(
-                "Python does not start for this notebook; is IPython installed?"
-            ) from None
+            # What was earned before stays: only a notebook that never ran cannot be graded.
+            reason = "Python does not start in the notebook's folder"
+            if self._has_run:
+                raise Stopped(f"{reason} any more") from None
+            raise GradeError(f"{reason}; is IPython installed, and is the folder there?") from None
+        self._has_run = True
 
     def _kill(self) -> int:
         """End the process and all that it started; return its exit code."""

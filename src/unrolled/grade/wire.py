@@ -10,6 +10,8 @@ import socket
 import struct
 import time
 import zipfile
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,14 +24,18 @@ from unrolled.rnn import RNNCache
 DEEPEST = 32
 LARGEST = 64 * 2**20  # bytes of a message
 KINDS = "biufc"  # dtypes that are numbers; an array of objects would need pickle
-USABLE = (
-    "numbers, strings, None, NumPy arrays of numbers, lists, tuples, sets, dicts with str or int "
-    "keys, the named tuples of unrolled and a numpy.random.Generator"
-)
+LONGEST = 2 * 2**20  # bytes of what is not in an array
+USABLE = "numbers, strings, arrays of numbers, lists, tuples, named tuples, sets and dicts"
 Arrays = dict[int, tuple[str, Array]]  # by id; to hold them keeps the ids from being used again
 LENGTH = struct.Struct("!Q")  # how long a message is stands before it
 
 _named: dict[str, Any] = {}
+
+
+class Foreign(tuple[Any, ...]):
+    """A named tuple of a class that only the other process knows; it can be sent back."""
+
+    name: str
 
 
 def register(*classes: type[tuple[Any, ...]]) -> None:
@@ -57,10 +63,12 @@ def encode(value: Any) -> bytes:
     {'h': [np.float32(0.5), None, Ellipsis], 'n': 1000000000000000000000000000000}
     >>> encode(b"text")
     Traceback (most recent call last):
-    TypeError: a bytes cannot be checked; use numbers, strings, None, NumPy arrays of numbers, ...
+    TypeError: a bytes cannot be checked; use numbers, strings, arrays of numbers, lists, ...
     """
     arrays: Arrays = {}
     tree = np.frombuffer(json.dumps(_packed(value, arrays, 0)).encode(), np.uint8)
+    if tree.size > LONGEST:
+        raise ValueError("a list this long cannot be checked; make it an array of numbers")
     out = io.BytesIO()
     np.savez(out, allow_pickle=False, tree=tree, **dict(arrays.values()))
     return out.getvalue()
@@ -87,17 +95,25 @@ def _packed(value: Any, arrays: Arrays, depth: int) -> Any:
         return ["scalar", _stored(np.asarray(value), arrays)]
     if kind is np.ndarray and value.dtype.kind in KINDS:
         return ["array", _stored(value, arrays), bool(value.flags.writeable)]
-    if kind in (list, tuple, set):
+    if kind is np.ndarray and value.dtype.kind == "U":
+        return _packed(value.tolist(), arrays, depth + 1)
+    if kind in (Fraction, Decimal):
+        return _packed(float(value), arrays, depth)
+    if kind in (list, tuple, set, frozenset):
         return [kind.__name__, inner(value)]
-    if kind is dict and all(type(key) in (str, int) for key in value):
+    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
         return ["dict", inner(value), inner(value.values())]
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if _named.get(name) is kind:
+    if kind is Foreign:
+        return ["named", value.name, inner(value)]
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        # A class of the learner's own is known here; over there it stays a tuple with a name.
+        _named[name] = kind
         return ["named", name, inner(value)]
     if kind is np.random.Generator and type(value.bit_generator) is np.random.PCG64:
         return ["rng", _packed(value.bit_generator.state, arrays, depth + 1)]
     what = f"{kind.__name__} of dtype {value.dtype}" if kind is np.ndarray else kind.__name__
-    if kind is dict:
+    if isinstance(value, dict):
         what = "dict with other keys than str and int"
     raise TypeError(f"a {what} cannot be checked; use {USABLE}")
 
@@ -123,7 +139,10 @@ def decode(data: bytes) -> Any:
             arrays = {name: stored[name] for name in stored.files}
         if any(array.dtype.kind not in KINDS for array in arrays.values()):
             raise ValueError("a message with other arrays than of numbers")
-        return _unpacked(json.loads(arrays.pop("tree").tobytes()), arrays, 0)
+        tree = arrays.pop("tree")
+        if tree.nbytes > LONGEST:
+            raise ValueError("a message with too much outside its arrays")
+        return _unpacked(json.loads(tree.tobytes()), arrays, 0)
     except Exception as error:  # what a file made up to do harm raises is hard to list
         raise ValueError(f"not a message of the grader: {error}") from error
 
@@ -156,10 +175,16 @@ def _unpacked(node: Any, arrays: dict[str, Any], depth: int) -> Any:
             return tuple(inner(items))
         case ["set", list(items)]:
             return set(inner(items))
+        case ["frozenset", list(items)]:
+            return frozenset(inner(items))
         case ["dict", list(keys), list(values)]:
             return dict(zip(inner(keys), inner(values), strict=True))
         case ["named", str(name), list(items)]:
-            return _named[name](*inner(items))
+            if name in _named:
+                return _named[name](*inner(items))
+            foreign = Foreign(inner(items))
+            foreign.name = name
+            return foreign
         case ["rng", state]:
             generator = np.random.PCG64(0)
             generator.state = _unpacked(state, arrays, depth + 1)
