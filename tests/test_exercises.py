@@ -17,6 +17,7 @@ from tools.exercises import (
     EXERCISE_ONLY,
     MASTER_GUARDS,
     broken_message,
+    cells_hash,
     definition,
     exercise,
     generated,
@@ -168,7 +169,7 @@ def test_the_exercise_says_what_it_asks():
     assert told == {
         "exercise": NAME,
         "title": "Neurons",
-        "code": code_hash(exercise(master(), NAME, ROOT / "solutions")),
+        "sha256": cells_hash(exercise(master(), NAME, ROOT / "solutions")),
         "questions": [
             {
                 "name": "relu",

@@ -11,6 +11,7 @@ book/solutions/NN_topic.ipynb, without otter's marks and tests and with its answ
 import argparse
 import ast
 import copy
+import hashlib
 import json
 import posixpath
 import re
@@ -332,7 +333,7 @@ def exercise(nb: Any, name: str, folder: Path) -> Any:
                 "exercise": name,
                 "title": title(nb),
                 "questions": told,
-                "code": code_hash(made),  # of the stubs: worked_in compares it with the cells
+                "sha256": cells_hash(made),  # worked_in compares it with the cells as they are
             },
         }
     )
@@ -461,11 +462,16 @@ def generated(master: Path) -> dict[Path, str]:
         raise ValueError(f"{master.name}: {error}") from error
 
 
+def cells_hash(nb: Any) -> str:
+    """Return the SHA-256 of all that stands in a notebook's cells."""
+    return hashlib.sha256("\0".join(cell.source for cell in nb.cells).encode()).hexdigest()
+
+
 def worked_in(notebook: Path) -> str:
     """Say why an exercise must not be written over: nothing, when it is as it was made.
 
-    Its metadata holds the hash of the code that it was made with, so that an older exercise is
-    told from one with answers, also those that were typed and never run.
+    Its metadata holds the hash of the cells that it was made with, so that an older exercise is
+    told from one with answers or notes, also those that were typed and never run.
     """
     if not notebook.exists():
         return ""
@@ -473,9 +479,9 @@ def worked_in(notebook: Path) -> str:
         with warnings.catch_warnings():  # of ids that some editors do not keep
             warnings.simplefilter("ignore")
             nb = nbformat.reads(notebook.read_text(encoding="utf-8-sig"), as_version=4)
-        made_with = nb.metadata.get("unrolled", {}).get("code")
+        made_with = nb.metadata.get("unrolled", {}).get("sha256")
         ran = any(c.get("execution_count") or c.get("outputs") for c in nb.cells)
-        same = code_hash(nb) == made_with
+        same = cells_hash(nb) == made_with
     except Exception:  # what a damaged file raises is hard to list
         return "cannot be read as a notebook, so it is not written over; mend it or move it away"
     return "" if same and not ran else "not written over somebody's work; move it away"
