@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from book._ext.unrolled_site import copy_exercises
+from book._ext.unrolled_site import copy_exercises, mend
 from tools.notebooks import METADATA, ROOT
 
 SITE = ROOT / "_build/html"
@@ -152,7 +152,7 @@ def test_the_site_carries_the_exercises_that_have_a_page_and_nothing_else(tmp_pa
     assert [p.name for p in (tmp_path / "out/exercises").iterdir()] == ["01_a.ipynb"]
 
 
-# --- The launch buttons, in a small book with the address that this one does not have yet. ---
+# --- The launch buttons of every kind, in a small book with another address. ---
 
 SMALL_BOOK = """
 title: Small
@@ -222,6 +222,33 @@ def test_planted_faults_are_found(tmp_path: Path):
     ]
     assert page.nameless == ["c.png"]
     assert dead_links({path: page}) == ["a.html: #gone", "a.html: gone.html", "a.html: c.png"]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "meant"),
+    [
+        (
+            '<div id="pst-primary-sidebar" class="a">',
+            '<div id="pst-primary-sidebar" role="navigation" aria-label="Site" class="a">',
+        ),
+        (
+            '<a href="a">A</a><details open="open"><summary><span class="toctree-toggle">',
+            '<a href="a">A</a><details open="open"><summary aria-label="Pages under A">'
+            '<span class="toctree-toggle">',
+        ),
+        ('<div role="doc-biblioentry">', '<div role="listitem">'),
+        ('<th class="head"><p></p></th><th></th>', '<td class="head"></td><td></td>'),
+        ("<th>a</th><thead></thead>", "<th>a</th><thead></thead>"),
+    ],
+)
+def test_markup_that_fails_a_screen_reader_is_mended(upstream: str, meant: str):
+    assert mend(upstream) == mend(meant) == meant
+
+
+def test_the_site_is_light():
+    assert pages()
+    assert list((SITE / "_static").rglob("*.map")) == []
+    assert (SITE / "_static/scripts/fontawesome.js").stat().st_size < 100
 
 
 MARKUP = re.compile(r"\|-{3}|\|—\||```|\{(?:cite|eq|ref)[:\w]*\}|\$\$|\\\w+\{|\*\*")

@@ -1,5 +1,6 @@
 """Small corrections to the site that no configuration key offers."""
 
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 from shutil import copytree
@@ -17,6 +18,56 @@ QUIET_SEARCH = (
     'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
 )
 
+# Paper is white. The theme keeps the dark colours when a page is printed in the dark: pale text.
+LIGHT_ON_PAPER = """(() => {
+  const root = document.documentElement;
+  let theme = null;
+  addEventListener("beforeprint", () => {
+    theme ??= root.dataset.theme;
+    root.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => { root.dataset.theme = theme; theme = null; });
+})();"""
+
+# What stands in the pages, what is meant, and why the first fails a reader with a screen reader.
+MENDED = (
+    # The theme makes the side bar a plain block, outside of every landmark
+    # (pydata_sphinx_theme/layout.html).
+    (
+        r'(<div id="pst-primary-sidebar")( class)',
+        r'\1 role="navigation" aria-label="Site"\2',
+    ),
+    # The theme's arrow, which unfolds the pages under a chapter, is a button without a name
+    # (pydata_sphinx_theme/toctree.py, add_collapse_checkboxes).
+    (
+        r'(<a [^>]*>([^<>"]*)</a><details[^>]*><summary)(><span class="toctree-toggle")',
+        r'\1 aria-label="Pages under \2"\3',
+    ),
+    # docutils gives a reference a role that is deprecated, in a list that wants list items
+    # (docutils/writers/_html_base.py, visit_citation).
+    (r'role="doc-biblioentry"', 'role="listitem"'),
+    # docutils and pandas make a heading of the empty corner of a table.
+    (r"<th( class=\"[^\"]*\")?>\s*(?:<p>\s*</p>)?\s*</th>", r"<td\1></td>"),
+)
+
+
+def mend(html: str) -> str:
+    """Correct the markup of a page that upstream writes and no option changes."""
+    for pattern, replacement in MENDED:
+        html = re.sub(pattern, replacement, html)
+    return html
+
+
+def mend_pages(app: Sphinx, error: Exception | None) -> None:
+    """Correct the pages after the theme has written them."""
+    if error is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    for page in [*out.glob("*.html"), *out.glob("book/**/*.html")]:
+        before = page.read_text(encoding="utf-8")
+        if (after := mend(before)) != before:
+            page.write_text(after, encoding="utf-8")
+
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax beside the pages: Sphinx's own default is a script on another host."""
@@ -31,6 +82,20 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
         else:
             target.mkdir(parents=True, exist_ok=True)
             (target / part).write_bytes((source / part).read_bytes())
+
+
+def lighten(app: Sphinx, error: Exception | None) -> None:
+    """Leave out what no reader needs and what is the heaviest of a page."""
+    if error is not None or app.builder.format != "html":
+        return
+    scripts = Path(app.outdir) / "_static/scripts"
+    # The theme draws its dozen icons twice: by a style sheet with a font, and by a script that
+    # holds all 2,000 as drawings (1.5 MB) and replaces the others. Its address is fixed in
+    # pydata_sphinx_theme/static/webpack-macros.html, so the file stays and does nothing.
+    if (scripts / "fontawesome.js").is_file():
+        (scripts / "fontawesome.js").write_text("/* The icons come from the font. */\n")
+    for source_map in Path(app.outdir, "_static").rglob("*.map"):
+        source_map.unlink()
 
 
 def copy_exercises(app: Sphinx, error: Exception | None) -> None:
@@ -67,8 +132,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the corrections with Sphinx."""
     # After documentation_options.js (priority 200), before the theme's scripts (500).
     app.add_js_file(None, body=QUIET_SEARCH, priority=300)
+    app.add_js_file(None, body=LIGHT_ON_PAPER, priority=300)
+    app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_exercises)
+    # Last, when the theme has copied its files.
+    app.connect("build-finished", lighten, priority=900)
     # After the theme has made the buttons (501).
     app.connect("html-page-context", launch_exercises, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
