@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 
 from tools.exercises import is_code
@@ -23,10 +24,13 @@ def exercise(name: str) -> Any:
     return nbformat.read(ROOT / f"exercises/{name}.ipynb", as_version=4)
 
 
+def solved_page(name: str) -> Any:
+    return nbformat.read(ROOT / f"book/solutions/{name}.ipynb", as_version=4)
+
+
 def solved(name: str) -> Any:
     """The exercise with the answers of the solution page in its answer cells."""
-    page = nbformat.read(ROOT / f"book/solutions/{name}.ipynb", as_version=4)
-    answers = {cell.id: cell.source for cell in page.cells}
+    answers = {cell.id: cell.source for cell in solved_page(name).cells}
     nb = exercise(name)
     for question in nb.metadata.unrolled.questions:
         for cell in nb.cells:
@@ -139,6 +143,20 @@ def test_the_command_that_the_course_names_prints_the_json_that_it_promises(tmp_
     ]
     assert "SyntaxError" in report["questions"][0]["message"]
     assert report["score"] == sum(q["score"] for q in report["questions"])
+
+
+def test_the_numbers_in_the_explanations_are_those_of_the_solutions():
+    two, ten = (float(w * h - np.arctanh(h)) for w in (2, 10) for h in [np.sqrt(1 - 1 / w)])
+    assert (round(two, 2), round(ten, 1), round(ten / two)) == (0.53, 7.7, 14)
+    assert (9 * 32 + 32 * 32 + 2 * 32, 32 + 1, 9 * 32) == (1376, 33, 288)
+    assert round(np.tanh(3.0), 3) == 0.995
+    rest = 1.0
+    for _ in range(100):
+        rest = np.tanh(10 * rest)
+    assert 0.5e-7 < 10 * (1 - rest**2) < 2e-7
+    text = "".join(cell.source for cell in solved_page("02_rnn").cells)
+    for said in ("0.53", "7.7", "fourteen", "1376", "= 288$", "= 0.995$", "$10^{-7}$"):
+        assert said in text
 
 
 # --- What learners do, and what must not cost them what they have earned. ---
