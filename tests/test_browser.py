@@ -293,6 +293,35 @@ def test_axe_finds_nothing(audit):
     assert not audit["axe"], "\n".join(audit["axe"])
 
 
+# What a reader opens: the button, and the width at which it is there.
+OPENS = {
+    "where to run": (".dropdown-launch-buttons button", 1280),
+    "search": ("button.search-button__button", 1280),
+    "search on a phone": ("button.search-button__button", 390),
+    "all pages": ("button.primary-toggle", 390),
+    "this page": ("button.secondary-toggle", 390),
+}
+
+
+@pytest.mark.parametrize("name", OPENS)
+def test_what_opens_is_sound_as_well(browser: Browser, name: str):
+    button, width = OPENS[name]
+    visit = Visit(browser, width)
+    try:
+        visit.open((SITE / "book/run_times.html").as_uri())
+        shut = visit.page.evaluate("document.body.innerText")
+        visit.page.locator(button).filter(visible=True).first.click()
+        # A menu or a dialog of the page's own: the text that can be seen, or the focus, changes.
+        visit.page.wait_for_function(
+            "shut => document.body.innerText !== shut || document.querySelector('dialog[open]')",
+            arg=shut,
+        )
+        found = visit.findings(SITE.as_uri())
+    finally:
+        visit.page.context.close()
+    assert {kind: what for kind, what in found.items() if what} == {}
+
+
 def test_every_page_weighs_less_than_a_megabyte(audit):
     assert len(audit["weights"]) == len(pages()) > 3
     assert min(audit["weights"].values()) > 50_000, "too little was counted"
@@ -322,9 +351,10 @@ def test_a_page_from_a_server_is_as_clean(browser: Browser):
 
 # --- On paper. ---
 
+# Bars and buttons, and the scripts that are folded below the line that names them.
 SCREEN_ONLY = (
     ".bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area,"
-    " .copybtn, #pst-back-to-top, footer.bd-footer"
+    " .copybtn, #pst-back-to-top, footer.bd-footer, details.hide > summary, details.below-input"
 )
 
 
