@@ -18,8 +18,8 @@ export JUPYTER_PREFER_ENV_PATH = 1
 
 # The pages in book/solutions hold the code of solutions/, so they are not executed.
 NOTEBOOKS    := $(wildcard book/*.ipynb solutions/*.ipynb)
-# The exercises can be downloaded from the site.
-BOOK_SOURCES := _config.yml _toc.yml $(shell find book exercises experiments src -type f \
+# The exercises can be downloaded from the site; a new one comes with its page and its definition in src.
+BOOK_SOURCES := _config.yml _toc.yml $(shell find book experiments src -type f \
     -not -path '*/__pycache__/*' -not -path '*/.*' -not -path '*.egg-info/*' 2>/dev/null | sort)
 
 .DEFAULT_GOAL := help

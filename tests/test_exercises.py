@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -34,6 +35,7 @@ from tools.exercises import (
     uncalled_test,
     without_grader,
     without_marks,
+    worked_in,
 )
 from tools.notebooks import METADATA, ROOT, code_hash, serialise
 
@@ -606,8 +608,15 @@ def test_every_exercise_page_and_definition_has_its_master(files: str):
 
 @each_master
 def test_what_is_stored_is_what_the_master_gives(path: Path):
+    ours = []
     for target, text in generated(path).items():
+        # A learner works in the clone, and `make test` is theirs as well.
+        if "CI_RUN" not in os.environ and "exercises" in target.parts and worked_in(target):
+            ours.append(target.name)
+            continue
         assert target.read_bytes() == text.encode(), f"run 'make exercises': {target.name}"
+    if ours:
+        pytest.skip(f"somebody has worked in exercises/{ours[0]}")
 
 
 @each_master

@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from book._ext.unrolled_site import copy_exercises, mend
+from tools.exercises import worked_in
 from tools.notebooks import METADATA, ROOT
 
 SITE = ROOT / "_build/html"
@@ -131,8 +132,10 @@ def test_every_solution_page_folds_its_answers_and_carries_its_exercise():
         assert len(BeautifulSoup(html, "html.parser").select("details.hide")) == len(folded) > 0
         for page in (html, (SITE / f"book/{path.stem}.html").read_text(encoding="utf-8")):
             assert f'exercises/{path.name}">' in page
-        carried = SITE / f"exercises/{path.name}"
-        assert carried.read_bytes() == (ROOT / f"exercises/{path.name}").read_bytes()
+        stored = ROOT / f"exercises/{path.name}"
+        # Whoever works in an exercise does not have the site built again at each step.
+        if not worked_in(stored):
+            assert (SITE / f"exercises/{path.name}").read_bytes() == stored.read_bytes()
 
 
 def test_the_site_carries_the_exercises_that_have_a_page_and_nothing_else(tmp_path: Path):
@@ -239,9 +242,14 @@ def test_planted_faults_are_found(tmp_path: Path):
         ('<div role="doc-biblioentry">', '<div role="listitem">'),
         ('<th class="head"><p></p></th><th></th>', '<td class="head"></td><td></td>'),
         ("<th>a</th><thead></thead>", "<th>a</th><thead></thead>"),
+        (
+            '<span class="math notranslate nohighlight">\\(a\\)</span>, and',
+            '<span class="together"><span class="math notranslate nohighlight">\\(a\\)</span>,'
+            "</span> and",
+        ),
     ],
 )
-def test_markup_that_fails_a_screen_reader_is_mended(upstream: str, meant: str):
+def test_markup_that_fails_a_reader_is_mended(upstream: str, meant: str):
     assert mend(upstream) == mend(meant) == meant
 
 

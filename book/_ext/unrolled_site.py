@@ -7,6 +7,7 @@ from shutil import copytree
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 # The parts of MathJax that the pages ask for: the program, its fonts, and the TeX extensions
 # which it loads when a formula uses them (\boldsymbol, \cancel, …).
@@ -46,6 +47,13 @@ MENDED = (
     # docutils gives a reference a role that is deprecated, in a list that wants list items
     # (docutils/writers/_html_base.py, visit_citation).
     (r'role="doc-biblioentry"', 'role="listitem"'),
+    # A line may break between a formula and the comma after it: the formula becomes a box of its
+    # own (MathJax's mjx-container). Long formulas must stay free to break.
+    (
+        r'(?<!class="together">)'
+        r'(<span class="math notranslate nohighlight">[^<]{1,40}</span>[,.;:?)]+)',
+        r'<span class="together">\1</span>',
+    ),
     # docutils and pandas make a heading of the empty corner of a table.
     (r"<th( class=\"[^\"]*\")?>\s*(?:<p>\s*</p>)?\s*</th>", r"<td\1></td>"),
 )
@@ -98,6 +106,22 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
         source_map.unlink()
 
 
+def search_short_words(app: Sphinx, error: Exception | None) -> None:
+    """Let the search find part of a Chinese word, which two characters can be.
+
+    Sphinx looks for parts of words only from three letters on, and its index holds a Chinese
+    phrase as one word (sphinx/themes/basic/static/searchtools.js, performTermsSearch).
+    """
+    if error is not None or app.builder.format != "html":
+        return
+    script = Path(app.outdir) / "_static/searchtools.js"
+    before = script.read_text(encoding="utf-8")
+    after = before.replace("word.length > 2", r"word.length > 2 || /\p{Script=Han}/u.test(word)")
+    if after == before:
+        raise ExtensionError("searchtools.js has changed: see unrolled_site.search_short_words")
+    script.write_text(after, encoding="utf-8")
+
+
 def copy_exercises(app: Sphinx, error: Exception | None) -> None:
     """Put the exercises beside the pages: a plain link then leads to them here and in Jupyter."""
     if error is not None or app.builder.format != "html":
@@ -136,6 +160,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_exercises)
+    app.connect("build-finished", search_short_words, priority=900)
     # Last, when the theme has copied its files.
     app.connect("build-finished", lighten, priority=900)
     # After the theme has made the buttons (501).
