@@ -1,6 +1,7 @@
 """How the course reaches its readers: one address, buttons, Binder, Colab, the workflows."""
 
 import ast
+import json
 import os
 import re
 import stat
@@ -18,7 +19,8 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from book._ext.unrolled_launch import notebook_to_download
-from tools.newest import HELD, direct, newest
+from tools.links import FILES, broken, outside, page
+from tools.newest import HELD, PINNED, direct, newest, oldest
 from tools.notebooks import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -278,7 +280,7 @@ def unknown_names(script: str) -> list[str]:
 
 
 def test_there_are_workflows():
-    assert {path.stem for path in WORKFLOWS} == {"test", "pages", "weekly", "links"}
+    assert {path.stem for path in WORKFLOWS} == {"test", "weekly", "links"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
@@ -313,7 +315,8 @@ def test_names_that_do_not_exist_are_found():
 def test_the_workflows_find_pytorchs_index_in_binder():
     for name in ("test", "weekly"):
         scripts = [s.get("run", "") for s in steps(ROOT / f".github/workflows/{name}.yml")]
-        (line,) = [script for script in scripts if "extra-index-url" in script]
+        lines = {script for script in scripts if "extra-index-url" in script}
+        (line,) = lines  # two jobs have the same
         command = re.search(r"\$\((sed .+?)\)\"", line).group(1)
         run = subprocess.run(
             ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
@@ -323,14 +326,104 @@ def test_the_workflows_find_pytorchs_index_in_binder():
 
 def test_the_weekly_run_takes_what_is_pinned_for_its_own_sake():
     names = newest()
-    assert {"jupyter-book<2", "torch", "numpy", "pytest", "setuptools", "ruff"} <= set(names)
+    pins = [line for line in read("requirements.txt").splitlines() if line.split("==")[0] in PINNED]
+    assert len(pins) == len(PINNED) == 3
+    assert set(pins) <= set(names)
+    assert {"jupyter-book<2", "torch", "numpy", "pytest", "setuptools"} <= set(names)
     assert not {"sphinx", "nbclient", "pandas"} & set(names)
     assert set(HELD) <= {
         name for f in ("-book", "") for name in direct(read(f"requirements{f}.txt"))
     }
 
 
+def test_the_oldest_versions_are_those_of_pyproject():
+    wanted = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
+    assert [want.replace("==", ">=") for want in oldest()] == wanted
+    assert len(oldest()) >= 2
+
+
+def test_continuous_integration_shows_the_whole(tmp_path: Path):
+    """With a stand-in for make that prints what it is asked, and one for a browser."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci/run").write_bytes((ROOT / ".ci/run").read_bytes())
+    for name in ("make", "chromium"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "make $* with CI_RUN=$CI_RUN"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    run = subprocess.run(
+        ["bash", ".ci/run"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout == "make test with CI_RUN=1\n"
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    for workflow in ("test", "weekly"):
+        scripts = [s.get("run", "") for s in steps(ROOT / f".github/workflows/{workflow}.yml")]
+        assert scripts.count(".ci/run") == 1
+        assert "make test" not in "\n".join(scripts)
+
+
+def test_only_a_site_that_was_tested_on_main_is_published():
+    workflow = yaml.safe_load(read(".github/workflows/test.yml"))
+    test, publish = workflow["jobs"]["test"], workflow["jobs"]["publish"]
+    main = "${{ github.event_name == 'push' && github.ref == 'refs/heads/main' }}"
+    assert (publish["needs"], publish["if"]) == ("test", main)
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "permissions" not in test
+    ran, handed = (
+        next(i for i, step in enumerate(test["steps"]) if step.get(key, "").startswith(what))
+        for key, what in (("run", ".ci/run"), ("uses", "actions/upload-pages-artifact"))
+    )
+    assert ran < handed
+    # Any other condition would hand on a site whose tests have failed.
+    assert test["steps"][handed]["if"] == main
+    assert test["steps"][handed]["with"]["path"] == "_build/html"
+    assert [step["uses"] for step in publish["steps"]] == ["actions/deploy-pages@v4"]
+    others = [read(str(path.relative_to(ROOT))) for path in WORKFLOWS if path.stem != "test"]
+    assert "deploy-pages" not in "".join(others)
+    cancels = workflow["concurrency"]["cancel-in-progress"]
+    assert cancels == "${{ github.event_name == 'pull_request' }}"
+
+
+def test_a_run_out_of_time_is_reported_as_well():
+    report = yaml.safe_load(read(".github/workflows/weekly.yml"))["jobs"]["report"]
+    assert report["needs"] == ["newest", "oldest"]
+    assert "'failure'" in report["if"]
+    assert "'cancelled'" in report["if"]
+    links = steps(ROOT / ".github/workflows/links.yml")
+    (issue,) = [step for step in links if "issue" in step.get("name", "")]
+    assert issue["if"] == "failure() || cancelled()"
+
+
+# --- Links to other sites. ---
+
+
+def test_the_links_around_the_book_are_checked_as_well():
+    assert {"README.md", "CONTRIBUTING.md", "CITATION.cff", "pyproject.toml"} == set(FILES)
+    assert ADDRESS in page()
+    for name in FILES:
+        assert all(f"`link <{url}>`__" in page() for url in outside(read(name)))
+
+
+def test_broken_links_and_a_check_that_broke_off_are_found():
+    def line(status: str, info: str = "") -> str:
+        return json.dumps({"filename": "a.md", "uri": status, "status": status, "info": info})
+
+    good, forbidden = line("working"), line("broken", "403 Client Error: Forbidden for url")
+    assert broken(f"{good}\n{forbidden}\n") == []
+    lost = line("broken", "404 Client Error: Not Found for url")
+    assert len(broken(f"{good}\n{lost}\n{line('timeout')}\n")) == 2
+    for output in ("", lost):
+        with pytest.raises(ValueError, match="the check itself"):
+            broken(output)
+
+
 # --- The README. ---
+
+
+def test_the_readme_names_the_pinned_pytorch():
+    (named,) = re.findall(r"\btorch==[\w.]+\w", read("README.md"))
+    assert named in read("requirements.txt").splitlines()
 
 
 def test_the_links_of_the_readme_lead_somewhere():

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tools.newest import oldest
 from tools.notebooks import ROOT
 from tools.timings import rounded, with_phrase
 
@@ -28,6 +29,10 @@ def pins(text: str) -> dict[str, str]:
     """The packages that a requirements file pins, by their normal name."""
     found = re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE)
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def tracked() -> list[Path]:
@@ -76,8 +81,11 @@ def test_requirements_agree_with_pyproject():
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
     for want in wanted + [w for group in extras.values() for w in group]:
-        name, version = re.fullmatch(r"([\w-]+)[=>]=([\w.]+)", want).groups()
-        assert pinned[name] == version, want
+        name, sign, version = re.fullmatch(r"([\w-]+)([=>]=)([\w.]+)", want).groups()
+        # The tests run with the pins; a floor is lower where the weekly run tries it as well.
+        tried = want.replace(">=", "==") in oldest()
+        lower = sign == ">=" and tried and numbers(version) <= numbers(pinned[name])
+        assert lower or pinned[name] == version, want
 
 
 @pytest.mark.parametrize("pattern", [*REGISTRIES, MACHINE])

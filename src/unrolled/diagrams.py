@@ -6,17 +6,24 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from unrolled.plotting import BLUE, GREEN, GREY, PURPLE, VERMILION
+from unrolled.plotting import BLUE, GREEN, GREY, PURPLE, VERMILION, WIDTH
 
 Point = tuple[float, float]
-NODE = 0.28  # radius of a neuron
+NODE = 0.34  # radius of a neuron
+FONT = 13  # larger than in a plot, for the sake of the subscripts
+# One role, one colour, in every drawing.
 INPUT, STATE, OUTPUT, GRADIENT, WEIGHT = GREY, BLUE, GREEN, VERMILION, PURPLE
+# Darker shades for text in three of them, which would be too pale on white.
+INK = {OUTPUT: "#007A59", GRADIENT: "#B34F00", WEIGHT: "#A0447A"}
 
 
-def canvas(width: float, height: float, *, scale: float = 0.62) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float, *, scale: float = 0.6) -> tuple[Figure, Axes]:
     """Open an empty drawing, one unit of the drawing being ``scale`` inches.
+
+    The figure is as wide as all others, so that text is of one size throughout; a drawing that is
+    narrower stands in its middle.
 
     Examples
     --------
@@ -24,8 +31,12 @@ def canvas(width: float, height: float, *, scale: float = 0.62) -> tuple[Figure,
     >>> ax.get_xlim(), ax.get_ylim()
     ((np.float64(0.0), np.float64(8.0)), (np.float64(0.0), np.float64(3.0)))
     """
-    figure = plt.figure(figsize=(width * scale, height * scale), layout="none")
-    ax = figure.add_axes((0, 0, 1, 1))
+    inches = max(WIDTH, width * scale)
+    figure = plt.figure(figsize=(inches, height * scale), layout="none")
+    # Jupyter cuts the margins off; what it sees reaches from edge to edge.
+    figure.add_artist(Rectangle((0, 0), 1, 1, facecolor="none", edgecolor="none"))
+    share = width * scale / inches
+    ax = figure.add_axes(((1 - share) / 2, 0, share, 1))
     ax.set_xlim(0, width)
     ax.set_ylim(0, height)
     ax.set_aspect("equal")
@@ -36,7 +47,7 @@ def canvas(width: float, height: float, *, scale: float = 0.62) -> tuple[Figure,
 def node(ax: Axes, at: Point, label: str = "", *, color: str = STATE) -> None:
     """Draw a neuron, or an input, as a circle."""
     ax.add_patch(Circle(at, NODE, facecolor="white", edgecolor=color, linewidth=1.8, zorder=3))
-    ax.text(*at, label, ha="center", va="center", zorder=4)
+    _write(ax, at, label)
 
 
 def box(ax: Axes, at: Point, label: str, *, color: str = STATE, size: Point = (1.0, 0.7)) -> None:
@@ -48,7 +59,7 @@ def box(ax: Axes, at: Point, label: str, *, color: str = STATE, size: Point = (1
         corner, w, h, boxstyle=style, facecolor="white", edgecolor=color, linewidth=1.8, zorder=3
     )
     ax.add_patch(patch)
-    ax.text(x, y, label, ha="center", va="center", zorder=4)
+    _write(ax, at, label)
 
 
 def arrow(
@@ -60,7 +71,7 @@ def arrow(
     color: str = "black",
     curve: float = 0.0,
     gap: float = NODE,
-    above: float = 0.2,
+    above: float = 0.25,
     dashed: bool = False,
 ) -> None:
     """Draw an arrow between two points, leaving ``gap`` free at both ends."""
@@ -68,7 +79,7 @@ def arrow(
         start,
         end,
         arrowstyle="-|>",
-        mutation_scale=11,
+        mutation_scale=12,
         color=color,
         linewidth=1.3,
         linestyle="--" if dashed else "-",
@@ -81,16 +92,17 @@ def arrow(
     ax.add_patch(patch)
     if label:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + above
-        ax.text(x, y, label, ha="center", va="center", color=color, zorder=4)
+        _write(ax, (x, y), label, color=color)
 
 
 def draw_network(
     ax: Axes,
     sizes: Sequence[int],
     *,
-    left: float = 0.6,
-    step: float = 2.2,
+    left: float = 0.4,
+    step: float = 2.4,
     labels: Sequence[str] = (),
+    output: bool = True,
     backward: bool = False,
 ) -> None:
     """Draw layers of neurons as columns of circles, every neuron joined to the whole next layer.
@@ -104,6 +116,8 @@ def draw_network(
         Where the first column stands, and how far the columns are apart.
     labels : sequence of str
         What to write into the circles of each column, with ``{i}`` for the number in it.
+    output : bool, default True
+        Whether the last column is the network's output, and not a layer in the middle.
     backward : bool, default False
         Whether to draw the gradients' way back instead of the way forward.
 
@@ -116,11 +130,12 @@ def draw_network(
     """
     middle = ax.get_ylim()[1] / 2
     columns = [
-        [(left + step * c, middle + 0.8 * ((size - 1) / 2 - i)) for i in range(size)]
+        [(left + step * c, middle + 0.9 * ((size - 1) / 2 - i)) for i in range(size)]
         for c, size in enumerate(sizes)
     ]
     for c, column in enumerate(columns):
-        color = INPUT if c == 0 else OUTPUT if c == len(columns) - 1 else STATE
+        last = OUTPUT if output else STATE
+        color = INPUT if c == 0 else last if c == len(columns) - 1 else STATE
         label = labels[c] if c < len(labels) else ""
         for i, point in enumerate(column, start=1):
             node(ax, point, label.replace("{i}", f"{i}"), color=color)
@@ -130,7 +145,7 @@ def draw_network(
                 if backward:
                     arrow(ax, end, start, color=GRADIENT, dashed=True)
                 else:
-                    arrow(ax, start, end, color=GREY)
+                    arrow(ax, start, end, color=WEIGHT)
 
 
 def draw_unrolled(
@@ -140,7 +155,7 @@ def draw_unrolled(
     read: Sequence[int] = (),
     outputs: Sequence[str] = (),
     left: float = 1.6,
-    bottom: float = 0.5,
+    bottom: float = 0.4,
     step: float = 1.9,
     padded: int = 0,
 ) -> None:
@@ -169,23 +184,29 @@ def draw_unrolled(
     """
     height = bottom + 1.3
     real = len(steps) - padded
-    arrow(ax, (left - 1.5, height), (left, height), gap=0.5)
-    ax.text(left - 0.95, height + 0.2, "$h_0$", ha="center", va="center")
+    arrow(ax, (left - 1.9, height), (left, height), "$h_0$", color=STATE, gap=0.5)
     for t, label in enumerate(steps, start=1):
         x = left + step * (t - 1)
         color = STATE if t <= real else GREY
         node(ax, (x, bottom), label, color=INPUT)
         box(ax, (x, height), "cell", color=color)
-        arrow(ax, (x, bottom), (x, height), color=WEIGHT, gap=0.36, dashed=t > real)
+        arrow(ax, (x, bottom), (x, height), color=INPUT, gap=0.36, dashed=t > real)
         if t < len(steps):
-            arrow(ax, (x, height), (x + step, height), f"$h_{t}$", gap=0.5, dashed=t >= real)
+            after = (x + step, height)
+            dashed = t >= real
+            arrow(ax, (x, height), after, f"$h_{t}$", color=STATE, gap=0.5, dashed=dashed)
     for t, label in zip(read, outputs, strict=True):
         x = left + step * (t - 1)
         arrow(ax, (x, height), (x, height + 1.3), color=OUTPUT, gap=0.36)
         node(ax, (x, height + 1.3), label, color=OUTPUT)
 
 
+def _write(ax: Axes, at: Point, text: str, *, color: str = "black") -> None:
+    """Write a text around a point, in a shade of the colour that can be read on white."""
+    ax.text(*at, text, ha="center", va="center", size=FONT, color=INK.get(color, color), zorder=4)
+
+
 def _points(ax: Axes, length: float) -> float:
-    """Turn a length of the drawing into points; the drawing fills its figure's width."""
+    """Turn a length of the drawing into points; its axes keep their place."""
     left, right = ax.get_xlim()
     return length * ax.bbox.width / ax.figure.dpi * 72 / (right - left)
