@@ -24,7 +24,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book experiments src -type f \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint format notebooks exercises experiments timings lab grade progress serve clean
+.PHONY: help book test lint format notebooks exercises experiments timings bench lab grade progress serve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ experiments: $(VENV)/.test ## Run the experiments whose script has changed since
 
 timings: $(VENV)/.test ## Measure each chapter's run time on this machine and write it into the book
 	@$(BIN)/python -m tools.timings
+
+bench: $(VENV)/.test ## Measure the speed against PyTorch and write benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks.run
 
 lab: $(VENV)/.lab ## Open JupyterLab on the exercises (another port: PORT=8889)
 	@exec $(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/exercises \

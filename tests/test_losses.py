@@ -168,3 +168,127 @@ def test_whole_numbers_are_refused(name):
 def test_classes_that_cannot_be(logits, target, error, message):
     with pytest.raises(error, match=f"^target must {message}"):
         L.cross_entropy(np.zeros(logits), np.array(target))
+
+
+def masked_example(name, seed=0):
+    """Both arguments in (T, B, …), and a mask of (T, B) that leaves some and not all."""
+    first, target = example(name, (4, 3, 5), seed)
+    mask = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
+    return first, target, mask
+
+
+def torch_masked(name, first, target, mask):
+    tensor = torch.tensor(first, requires_grad=True)
+    if name == "cross_entropy":
+        marked = torch.tensor(np.where(mask, target, -100)).reshape(-1)
+        loss = F.cross_entropy(tensor.reshape(-1, first.shape[-1]), marked, ignore_index=-100)
+    else:
+        chosen = torch.tensor(mask)
+        loss = F.mse_loss(tensor[chosen], torch.tensor(target)[chosen])
+    loss.backward()
+    return loss.item(), tensor.grad
+
+
+MASKED = pytest.mark.parametrize("name", ["mse", "cross_entropy"])
+
+
+@MASKED
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_with_a_mask_equal_to_torch_over_the_selected(name, seed):
+    first, target, mask = masked_example(name, seed)
+    if seed:  # not only the shape that padding has
+        mask = np.random.default_rng(seed).uniform(size=mask.shape) < 0.4
+    loss, grad = getattr(L, name)(first, target, mask)
+    expected, expected_grad = torch_masked(name, first, target, mask)
+    assert type(loss) is float
+    assert loss == pytest.approx(expected, rel=1e-10)
+    close(grad, expected_grad)
+    assert not grad[~mask].any()
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_a_mask_of_the_first_axes_stands_for_all_that_follow(axes):
+    first, target, _ = masked_example("mse")
+    mask = np.random.default_rng(1).uniform(size=first.shape[:axes]) < 0.6
+    whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (3 - axes)), first.shape)
+    loss, grad = L.mse(first, target, mask)
+    expected, expected_grad = torch_masked("mse", first, target, whole)
+    assert loss == pytest.approx(expected, rel=1e-10)
+    close(grad, expected_grad)
+
+
+@MASKED
+def test_masked_gradient_is_the_measured_one(name):
+    first, target, mask = masked_example(name)
+    function = getattr(L, name)
+    measured = G.numerical_grad(lambda p: function(p, target, mask)[0], first)
+    assert G.relative_error(function(first, target, mask)[1], measured) < 1e-8
+
+
+@MASKED
+@pytest.mark.parametrize("junk", [np.nan, np.inf, 1e300])
+def test_what_is_masked_has_no_influence(name, junk):
+    first, target, mask = masked_example(name)
+    loss, grad = getattr(L, name)(first, target, mask)
+    first[~mask] = junk
+    target[~mask] = -(2**40) if name == "cross_entropy" else junk
+    other_loss, other_grad = getattr(L, name)(first, target, mask)
+    assert other_loss == loss
+    close(other_grad, grad, rel=0.0)
+    assert not other_grad[~mask].any()
+
+
+@MASKED
+def test_a_mask_that_lets_all_through_changes_nothing(name):
+    first, target, mask = masked_example(name)
+    plain, plain_grad = getattr(L, name)(first, target)
+    loss, grad = getattr(L, name)(first, target, np.ones_like(mask))
+    assert loss == pytest.approx(plain, rel=1e-14)
+    close(grad, plain_grad, rel=1e-14)
+
+
+@MASKED
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mask_keeps_the_dtype_and_leaves_inputs_untouched(name, dtype):
+    first, target, mask = masked_example(name)
+    loss, grad = leaves_untouched(getattr(L, name), first.astype(dtype), target, mask)
+    assert type(loss) is float
+    assert grad.dtype == dtype
+
+
+@MASKED
+@pytest.mark.parametrize(
+    "mask, error, message",
+    [
+        (np.ones((4, 3), int), TypeError, "mask must hold truth values, got dtype int64"),
+        (np.ones((4, 3)), TypeError, "mask must hold truth values, got dtype float64"),
+        (np.ones((3, 4), bool), ValueError, r"mask must have shape \(4, 3\), got \(3, 4\)"),
+        (np.ones((1, 3), bool), ValueError, r"mask must have shape \(4, 3\), got \(1, 3\)"),
+        (np.zeros((4, 3), bool), ValueError,
+         r"mask must hold at least one True, got none in shape \(4, 3\)"),
+    ],
+)  # fmt: skip
+def test_masks_that_cannot_be(name, mask, error, message):
+    first, target, _ = masked_example(name)
+    with pytest.raises(error, match=f"^{message}$"):
+        getattr(L, name)(first, target, mask)
+
+
+def test_masks_of_another_depth():
+    first, target, _ = masked_example("cross_entropy")
+    for shape in [(4,), (4, 3, 5)]:
+        with pytest.raises(ValueError, match=r"^mask must have shape \(4, 3\), got \(4,"):
+            L.cross_entropy(first, target, np.ones(shape, bool))
+    with pytest.raises(ValueError, match=r"^mask must have shape \(4, 3, 5\), got \(4, 3, 5, 1\)"):
+        L.mse(first, first, np.ones((4, 3, 5, 1), bool))
+
+
+@MASKED
+def test_what_is_not_masked_is_still_checked(name):
+    first, target, mask = masked_example(name)
+    if name == "cross_entropy":
+        target[0, 0] = 5
+        with pytest.raises(ValueError, match=r"^target must lie in 0\.\.4, got values from 0 to 5"):
+            L.cross_entropy(first, target, mask)
+    with pytest.raises(ValueError, match="^target must have"):
+        getattr(L, name)(first, target[:, :2], mask)

@@ -16,10 +16,12 @@ def draws(seed=0):
     return {
         "linear": (P.init_linear(D, H, rng=rng), torch.nn.Linear(D, H).parameters(), D),
         "rnn": (P.init_rnn(D, H, rng=rng), torch.nn.RNN(D, H).parameters(), H),
+        "gru": (P.init_gru(D, H, rng=rng), torch.nn.GRU(D, H).parameters(), H),
+        "lstm": (P.init_lstm(D, H, rng=rng), torch.nn.LSTM(D, H).parameters(), H),
     }
 
 
-@pytest.mark.parametrize("kind", ["linear", "rnn"])
+@pytest.mark.parametrize("kind", ["linear", "rnn", "gru", "lstm"])
 def test_weights_are_drawn_as_torch_draws_them(kind):
     ours, torchs, fan = draws()[kind]
     arrays = [*ours, *(p.detach().numpy() for p in torchs)]
@@ -40,6 +42,8 @@ INITS = {
     "linear": lambda rng, **kw: P.init_linear(2, 3, rng=rng, **kw),
     "mlp": lambda rng, **kw: P.init_mlp([2, 3, 4], rng=rng, **kw),
     "rnn": lambda rng, **kw: P.init_rnn(2, 3, rng=rng, **kw),
+    "gru": lambda rng, **kw: P.init_gru(2, 3, rng=rng, **kw),
+    "lstm": lambda rng, **kw: P.init_lstm(2, 3, rng=rng, **kw),
 }
 
 
@@ -62,7 +66,7 @@ def test_dtype_of_the_draw(kind, dtype):
     assert {a.dtype for a in default} == {np.dtype(np.float64)}
 
 
-@pytest.mark.parametrize("init", [P.init_linear, P.init_rnn])
+@pytest.mark.parametrize("init", [P.init_linear, P.init_rnn, P.init_gru, P.init_lstm])
 def test_randomness_is_explicit_and_sizes_are_named(init):
     with pytest.raises(TypeError, match="rng"):
         init(2, 3)
@@ -124,3 +128,15 @@ def test_trees_of_different_structure(other):
 def test_an_array_is_no_tuple_of_rows():
     with pytest.raises(ValueError, match="^trees must have the same structure"):
         P.tree_map(np.subtract, np.ones((2, 3)), (np.ones(3), np.ones(3)))
+
+
+def test_a_part_that_is_left_out_stays_left_out():
+    tree = (P.Linear(np.ones((2, 2)), np.ones(2)), None)
+    mapped = P.tree_map(np.add, tree, tree)
+    assert mapped[1] is None
+    same(mapped[0].b, np.full(2, 2.0))
+    assert len(P.tree_arrays(tree)) == 2
+    assert P.count_parameters(tree) == 6
+    for first, second in [(tree, (tree[0], np.ones(2))), ((tree[0], np.ones(2)), tree)]:
+        with pytest.raises(ValueError, match="^trees must have the same structure, got "):
+            P.tree_map(np.add, first, second)

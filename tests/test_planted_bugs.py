@@ -118,44 +118,6 @@ LAYERS = {
     },
 }  # fmt: skip
 SEQUENCES = {
-    "rnn": {
-        "test_rnn_equals_torch": [
-            ("(b_ih + b_hh)", "b_ih"),
-            ("h[t - 1] @ W_hh.T, out", "h[t - 1] @ W_hh, out"),
-            ("h[t - 1] @ W_hh.T, out", "h[0] @ W_hh.T, out"),
-            (".reshape(T, B, H)", ".reshape(B, T, H).swapaxes(0, 1)"),
-            ("a_x[t - 1]", "a_x[T - t]"),
-            ("h0 = np.zeros((B, H)", "h0 = np.ones((B, H)"),
-            ("return h[1:], h[T],", "return h[1:], h[T - 1],"),
-            ("return h[1:], h[T],", "return h[:-1], h[T],"),
-        ],
-        "test_cell_equals_torch": [("+ h_prev @ W_hh.T + b_hh", "+ h_prev @ W_hh.T")],
-        "test_measured_gradient_equals_autograd": [("h[0] = h0", "h[0] = 0.5 * h0")],
-        "test_a_loop_over_the_cell_gives_the_same": [
-            ("np.tanh(x_t @ W_ih.T", "np.tanh(0.99999 * x_t @ W_ih.T"),
-        ],
-        "test_splitting_anywhere_and_carrying_the_state_gives_the_same": [
-            ("h[0] = h0", "h[0] = 0.0"),
-        ],
-        "test_no_step_sees_the_future_and_every_later_one_the_past": [
-            ("(x.reshape", "((x - x.mean(axis=0)).reshape"),
-            ("h[t - 1] @ W_hh.T, out", "h[t - 1] @ (0.0 * W_hh), out"),
-        ],
-        "test_examples_do_not_see_each_other": [
-            ("(x.reshape", "((x - x.mean(axis=1, keepdims=True)).reshape"),
-        ],
-        "test_padding_after_the_end_changes_no_state_up_to_the_end": [
-            ("(x.reshape", "((x - x[-1]).reshape"),
-        ],
-        "test_dtype_is_kept_and_inputs_untouched": [
-            ("dtype=a_x.dtype", "dtype=float"),
-            ("    h[0] = h0", "    h0 += 0.1\n    h[0] = h0"),
-        ],
-        "test_states_that_do_not_fit": [
-            ('    check_shape("h0", h0, B=B, H=H)\n', ""),
-            ("B=len(x_t), H=H", "B=None, H=H"),
-        ],
-    },
     "gradient_check": {
         "test_gradient_of_a_known_function": [("/ (2.0 * eps)", "/ eps")],
         "test_error_is_eps_squared": [

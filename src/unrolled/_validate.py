@@ -52,6 +52,8 @@ def check_same_dtype(name: str, array: Array, other: str, reference: Array) -> N
     Traceback (most recent call last):
     TypeError: h0 must have the dtype of x, float32, got float64
     """
+    if not isinstance(array, np.ndarray | np.generic):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
     if array.dtype != reference.dtype:
         raise TypeError(
             f"{name} must have the dtype of {other}, {reference.dtype}, got {array.dtype}"

@@ -1,17 +1,22 @@
 """Losses. Each returns its value and its gradient with respect to the first argument."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from unrolled._validate import Array, check_float, check_shape
 from unrolled.functional import log_softmax, sigmoid
 
 
-def mse(pred: Array, target: Array) -> tuple[float, Array]:
+def mse(pred: Array, target: Array, mask: Array | None = None) -> tuple[float, Array]:
     """Mean squared error over every element: ``mean((pred - target)^2)``.
 
     Parameters
     ----------
     pred, target : ndarray of the same shape
+    mask : bool ndarray of the shape of ``pred``, or of its first axes, optional
+        True where an element counts; the mean is over these alone. Whatever stands elsewhere
+        has no influence, not even NaN, and its gradient is 0.
 
     Returns
     -------
@@ -22,10 +27,10 @@ def mse(pred: Array, target: Array) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        If there is nothing to compare, or the shapes differ: NumPy would broadcast (B,) against
-        (B, 1) to (B, B) without a word.
+        If there is nothing to compare, the mask does not fit, or the shapes differ: NumPy would
+        broadcast (B,) against (B, 1) to (B, B) without a word.
     TypeError
-        If ``pred`` does not hold floating-point numbers.
+        If ``pred`` does not hold floating-point numbers, or ``mask`` no truth values.
 
     Examples
     --------
@@ -39,6 +44,8 @@ def mse(pred: Array, target: Array) -> tuple[float, Array]:
     check_float("pred", pred)
     _check_same_shape("target", target, "pred", pred)
     _check_not_empty("pred", pred)
+    if mask is not None:
+        return _where_true(mse, pred, target, mask)
     # A gradient has the dtype of what it belongs to, whatever the target's is.
     target = np.asarray(target, dtype=pred.dtype)
     difference = pred - target
@@ -95,7 +102,7 @@ def binary_cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     return float(losses.mean()), (sigmoid(logits) - target) / logits.size
 
 
-def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
+def cross_entropy(logits: Array, target: Array, mask: Array | None = None) -> tuple[float, Array]:
     """Mean of ``-log p[target]``, where ``p = softmax(logits)``; its gradient is ``(p - y) / N``.
 
     y is the one-hot vector of the target and N the number of predictions.
@@ -105,6 +112,9 @@ def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     logits : ndarray of shape (..., V)
     target : integer ndarray of shape (...)
         The right class of each prediction, from 0 to V - 1.
+    mask : bool ndarray of the shape of ``target``, optional
+        True where a prediction counts; the mean is over these alone. Whatever stands elsewhere
+        has no influence, not even NaN or a class that does not exist, and its gradient is 0.
 
     Returns
     -------
@@ -115,10 +125,10 @@ def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        If ``target`` has not the shape of ``logits`` without its last axis, or a class is not in
-        the range 0 to V - 1.
+        If ``target`` has not the shape of ``logits`` without its last axis, a class is not in
+        the range 0 to V - 1, or the mask does not fit or leaves nothing.
     TypeError
-        If ``target`` does not hold integers.
+        If ``target`` does not hold integers, or ``mask`` no truth values.
 
     Examples
     --------
@@ -138,6 +148,8 @@ def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     check_shape("target", target, **sizes)
     V = logits.shape[-1]
     _check_not_empty("target", target)
+    if mask is not None:
+        return _where_true(cross_entropy, logits, target, mask)
     if target.min() < 0 or target.max() >= V:
         raise ValueError(
             f"target must lie in 0..{V - 1}, got values from {target.min()} to {target.max()}"
@@ -149,6 +161,25 @@ def cross_entropy(logits: Array, target: Array) -> tuple[float, Array]:
     p_right = np.take_along_axis(dlogits, y, axis=-1)
     np.put_along_axis(dlogits, y, p_right - 1.0, axis=-1)
     return loss, dlogits / target.size
+
+
+def _where_true(
+    loss: Callable[[Array, Array], tuple[float, Array]], first: Array, target: Array, mask: Array
+) -> tuple[float, Array]:
+    """Apply a loss to the places where a mask is True; elsewhere its gradient is 0."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(f"mask must hold truth values, got dtype {mask.dtype}")
+    places = first.shape[:-1] if loss is cross_entropy else first.shape[: mask.ndim]
+    if mask.shape != places:
+        raise ValueError(f"mask must have shape {places}, got {mask.shape}")
+    if not mask.any():
+        raise ValueError(f"mask must hold at least one True, got none in shape {mask.shape}")
+    # Picked out, and not multiplied by 0: 0 times NaN is NaN.
+    value, gradient = loss(first[mask], np.asarray(target)[mask])
+    spread = np.zeros_like(first)
+    spread[mask] = gradient
+    return value, spread
 
 
 def _check_same_shape(name: str, array: Array, other: str, reference: Array) -> None:

@@ -111,10 +111,57 @@ def init_rnn(
     >>> init_rnn(2, 3, rng=np.random.default_rng(0)).W_hh.shape
     (3, 3)
     """
-    _check_sizes(D=D, H=H)
-    bound = 1.0 / np.sqrt(H)
-    shapes: list[tuple[int, ...]] = [(H, D), (H, H), (H,), (H,)]
-    return Recurrent(*(rng.uniform(-bound, bound, shape).astype(dtype) for shape in shapes))
+    return _init_recurrent(1, D, H, rng, dtype)
+
+
+def init_gru(
+    D: int, H: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float64
+) -> Recurrent:
+    """Draw the parameters of a GRU uniformly from ±1/sqrt(H), as torch does: gate rows r|z|n.
+
+    Parameters
+    ----------
+    D, H : int
+        Input size and hidden size, each at least 1.
+    rng : numpy.random.Generator
+    dtype : dtype, default float64
+
+    Returns
+    -------
+    Recurrent
+        ``W_ih`` (3H, D), ``W_hh`` (3H, H), ``b_ih`` (3H,), ``b_hh`` (3H,).
+
+    Examples
+    --------
+    >>> init_gru(2, 4, rng=np.random.default_rng(0)).W_hh.shape
+    (12, 4)
+    """
+    return _init_recurrent(3, D, H, rng, dtype)
+
+
+def init_lstm(
+    D: int, H: int, *, rng: np.random.Generator, dtype: DTypeLike = np.float64
+) -> Recurrent:
+    """Draw the parameters of an LSTM uniformly from ±1/sqrt(H), as torch does: gate rows i|f|g|o.
+
+    Parameters
+    ----------
+    D, H : int
+        Input size and hidden size, each at least 1.
+    rng : numpy.random.Generator
+    dtype : dtype, default float64
+
+    Returns
+    -------
+    Recurrent
+        ``W_ih`` (4H, D), ``W_hh`` (4H, H), ``b_ih`` (4H,), ``b_hh`` (4H,).
+
+    Examples
+    --------
+    >>> init_lstm(2, 3, rng=np.random.default_rng(0)).W_hh.shape
+    (12, 3)
+    """
+    return _init_recurrent(4, D, H, rng, dtype)
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -125,7 +172,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     function : callable
         Takes one array from each tree, in the same place.
     tree, *others : array, NamedTuple, or tuples or lists of them
-        All of the same structure.
+        All of the same structure. ``None``, where a model leaves a part out, stays ``None``.
 
     Returns
     -------
@@ -144,9 +191,9 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """
     if not isinstance(tree, tuple | list):
         for other in others:
-            if isinstance(other, tuple | list):
+            if isinstance(other, tuple | list) or (tree is None) != (other is None):
                 raise ValueError(f"trees must have the same structure, got {tree!r} and {other!r}")
-        return function(tree, *others)
+        return tree if tree is None else function(tree, *others)
     for other in others:
         if not isinstance(other, tuple | list) or len(other) != len(tree):
             raise ValueError(f"trees must have the same structure, got {tree!r} and {other!r}")
@@ -156,7 +203,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def tree_arrays(tree: Any) -> list[Array]:
-    """List every array of a (nested) tuple, in order.
+    """List every array of a (nested) tuple, in order; ``None`` counts for nothing.
 
     Examples
     --------
@@ -165,7 +212,7 @@ def tree_arrays(tree: Any) -> list[Array]:
     """
     if isinstance(tree, tuple | list):
         return [array for part in tree for array in tree_arrays(part)]
-    return [tree]
+    return [] if tree is None else [tree]
 
 
 def count_parameters(params: Any) -> int:
@@ -183,3 +230,12 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def _init_recurrent(
+    k: int, D: int, H: int, rng: np.random.Generator, dtype: DTypeLike
+) -> Recurrent:
+    _check_sizes(D=D, H=H)
+    bound = 1.0 / np.sqrt(H)
+    shapes: list[tuple[int, ...]] = [(k * H, D), (k * H, H), (k * H,), (k * H,)]
+    return Recurrent(*(rng.uniform(-bound, bound, shape).astype(dtype) for shape in shapes))

@@ -86,8 +86,36 @@ def rnn_twin(params: Recurrent) -> Any:
     >>> rnn_twin(init_rnn(2, 3, rng=np.random.default_rng(0)))
     RNN(2, 3)
     """
-    H, D = params.W_ih.shape
-    module = _torch().nn.RNN(D, H, dtype=tensor(params.W_ih).dtype)
+    return _recurrent_twin("RNN", params)
+
+
+def gru_twin(params: Recurrent) -> Any:
+    """Build the ``torch.nn.GRU`` with these weights, time-major, in their dtype.
+
+    Examples
+    --------
+    >>> from unrolled.params import init_gru
+    >>> gru_twin(init_gru(2, 3, rng=np.random.default_rng(0)))
+    GRU(2, 3)
+    """
+    return _recurrent_twin("GRU", params)
+
+
+def lstm_twin(params: Recurrent) -> Any:
+    """Build the ``torch.nn.LSTM`` with these weights, time-major, in their dtype.
+
+    Examples
+    --------
+    >>> from unrolled.params import init_lstm
+    >>> lstm_twin(init_lstm(2, 3, rng=np.random.default_rng(0)))
+    LSTM(2, 3)
+    """
+    return _recurrent_twin("LSTM", params)
+
+
+def _recurrent_twin(kind: str, params: Recurrent) -> Any:
+    D, H = params.W_ih.shape[1], params.W_hh.shape[1]
+    module = getattr(_torch().nn, kind)(D, H, dtype=tensor(params.W_ih).dtype)
     return _copy_into(
         module,
         weight_ih_l0=params.W_ih,

@@ -1,8 +1,10 @@
-"""Real data that loads offline, and what turns it into arrays."""
+"""Data that is there offline, real or generated, and what turns it into arrays."""
 
 from unrolled.data._packages import MissingDataError
 from unrolled.data.digits import Digits, load_digits
+from unrolled.data.generated import TEMPORAL_ORDER, adding, copy, selective_copying, temporal_order
 from unrolled.data.names import Names, load_names
+from unrolled.data.reber import REBER, ReberBatch, embedded_reber, is_legal, legal_next
 from unrolled.data.sequences import (
     PAD,
     UNKNOWN,
@@ -17,21 +19,31 @@ from unrolled.data.weather import Weather, load_weather
 
 __all__ = [
     "PAD",
+    "REBER",
+    "TEMPORAL_ORDER",
     "UNKNOWN",
     "Digits",
     "ForecastTask",
     "MissingDataError",
     "Names",
+    "ReberBatch",
     "Vocabulary",
     "Weather",
     "accuracy",
+    "adding",
+    "copy",
+    "embedded_reber",
     "forecast_task",
+    "is_legal",
+    "legal_next",
     "load_digits",
     "load_names",
     "load_weather",
     "minibatches",
     "one_hot",
     "pad",
+    "selective_copying",
     "sliding_windows",
+    "temporal_order",
     "weather_features",
 ]

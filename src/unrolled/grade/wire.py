@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 
 from unrolled._validate import Array
+from unrolled.attention import Additive, AttentionCache, General
+from unrolled.gru import GRUCache
+from unrolled.language_model import LanguageModel
+from unrolled.layers import Bidirectional
+from unrolled.lstm import LSTMCache
 from unrolled.neurons import LinearCache, MLPCache
+from unrolled.optim import AdamState, MomentumState
 from unrolled.params import Linear, Recurrent
 from unrolled.rnn import RNNCache
 
@@ -44,7 +50,8 @@ def register(*classes: type[tuple[Any, ...]]) -> None:
         _named[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 
-register(Linear, Recurrent, LinearCache, MLPCache, RNNCache)
+register(Linear, Recurrent, LinearCache, MLPCache, RNNCache, GRUCache, LSTMCache)
+register(Bidirectional, LanguageModel, Additive, General, AttentionCache, AdamState, MomentumState)
 
 
 def encode(value: Any) -> bytes:
