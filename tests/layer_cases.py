@@ -745,3 +745,23 @@ def test_no_gradient_at_all(layer):
     names = ", ".join(["dout", *(f"d{s}_n" for s in layer.states)])
     with refuses(ValueError, f"one of {names} must be given, got None for all"):
         layer.backward(cache)
+
+
+def test_parameters_that_are_no_arrays_of_a_layer(layer):
+    params, x, *_ = setup(layer)
+    with refuses(TypeError, "params must be a Recurrent, got tuple"):
+        layer.forward(tuple(params), x)
+    for name in params._fields:
+        with refuses(TypeError, f"{name} must be a NumPy array, got list"):
+            layer.forward(params._replace(**{name: getattr(params, name).tolist()}), x)
+
+
+def test_parameters_of_another_layer(layer):
+    params, x, *_ = setup(layer)
+    names = {1: "an RNN", 3: "a GRU", 4: "an LSTM"}
+    for k in names.keys() - {layer.blocks}:
+        rows = np.arange(5 * k) % len(params.W_ih)
+        other = type(params)(*(array[rows] for array in params))
+        message = f"params must be those of {names[layer.blocks]}, got those of {names[k]}"
+        with refuses(ValueError, message):
+            layer.forward(other, x)

@@ -453,9 +453,14 @@ SCREEN_ONLY = (
 )
 
 
+# Simplified characters that are also radicals, for which a PDF takes the sign of the radical:
+# the table of equals in Unicode leaves these out.
+RADICALS = str.maketrans("⻓⻔⻋⻅⻆⻉⻛⻜⻢⻥⻦⻬⻮⻰", "长门车见角贝风飞马鱼鸟齐齿龙")
+
+
 def words(text: str) -> str:
     """Letters and digits alone: a PDF has guessed spaces and look-alikes of signs."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text.translate(RADICALS)))
 
 
 # A4 between margins of 1 cm, in pixels; a part that nearly fills a page need not stay whole.

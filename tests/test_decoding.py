@@ -333,6 +333,12 @@ def greedy(**changes):
     return D.greedy(step, options.pop("state", np.zeros((3, 2))), **options)
 
 
+def sampled(**changes):
+    options = {"bos": 0, "eos": 1, "max_length": 3, **changes}
+    rng = np.random.default_rng(0)
+    return D.sample(options.pop("step"), options.pop("state"), **options, temperature=0, rng=rng)
+
+
 STATE = "state must hold arrays with one batch size on axis 0, got "
 BAD = [
     ({"max_length": 0}, "max_length must be greater than 0, got 0"),
@@ -369,3 +375,36 @@ def test_options_that_cannot_be():
         D.sample(
             table_step([[1.0]]), np.zeros(1), bos=0, eos=0, max_length=1, temperature=-1, rng=rng
         )
+    with pytest.raises(ValueError, match="^temperature must be finite, got inf$"):
+        D.sample(
+            table_step([[1.0]]),
+            np.zeros(1),
+            bos=0,
+            eos=0,
+            max_length=1,
+            temperature=np.inf,
+            rng=rng,
+        )
+
+
+@pytest.mark.parametrize("late", [0, 2])
+@pytest.mark.parametrize("number, shown", [(np.nan, "nan"), (0.25, "0.25"), (np.inf, "inf")])
+def test_what_is_no_logarithm_of_a_probability(late, number, shown):
+    def step(tokens, state):
+        log_probs = np.full((len(tokens), 4), np.log(0.25))
+        log_probs[state[:, 0] == late, 3] = number
+        return log_probs, state + 1
+
+    message = f"^log_probs, which step returns, must be at most 0, got {shown}$"
+    for decode in (greedy, beams, sampled):
+        with pytest.raises(ValueError, match=message):
+            decode(step=step, state=np.zeros((3, 1)), eos=2)
+
+
+def test_what_comes_after_the_end_is_not_looked_at():
+    def step(tokens, state):
+        return np.where(state == 0, np.log([0.25, 0.75]), np.nan), state + (tokens == 1)[:, None]
+
+    state = np.array([[0.0], [0.0]])
+    found = D.greedy(step, state, bos=0, eos=1, max_length=3)
+    assert [h.tokens for h in found] == [(1,), (1,)]

@@ -32,7 +32,10 @@ DEEP = {
         "test_what_is_none_counts_as_zero": [
             ("return np.zeros((T, B, H)", "return np.ones((T, B, H)"),
         ],
-        "test_arguments_that_do_not_fit": [(" or len(value) != count", "")],
+        "test_arguments_that_do_not_fit": [
+            ('parts_of("states", states, "one state a layer", len(params))',
+             'parts_of("states", states, "one state a layer", 1)'),
+        ],
     },
     "dropout": {
         "test_the_mean_is_kept_and_the_variance_is_known": [

@@ -344,6 +344,13 @@ def test_sizes_that_cannot_be(call, message):
         call()
 
 
+@pytest.mark.parametrize("task", [G.copy, G.selective_copying])
+@pytest.mark.parametrize("symbols", [3, np.int32(3), np.uint8(3)])
+def test_ids_are_int64_whatever_the_type_of_a_size(task, symbols):
+    x, y = task(4, 2, symbols=symbols, length=2, rng=rng())
+    assert x.dtype == y.dtype == np.int64
+
+
 def test_randomness_must_be_given():
     for task in (G.adding, G.temporal_order, G.copy, G.selective_copying):
         with pytest.raises(TypeError, match="'rng'"):

@@ -210,6 +210,10 @@ def test_clipping_by_value_equals_torch(dtype):
         same(clip, tensor.grad.numpy())
 
 
+def test_a_numpy_limit_keeps_float32():
+    same(C.clip_by_value(np.full(2, 3, np.float32), np.float64(0.5)), np.full(2, 0.5, np.float32))
+
+
 @pytest.mark.parametrize("bad, shown", [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "inf")])
 @pytest.mark.parametrize("clip", [C.clip_by_norm, C.clip_by_value])
 def test_a_gradient_that_is_no_number_is_not_rescaled(clip, bad, shown):

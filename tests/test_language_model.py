@@ -237,6 +237,17 @@ def test_the_same_generator_writes_the_same():
     assert M.sample("gru", params, [1], 0, rng=np.random.default_rng(0)).tolist() == []
 
 
+def test_the_smallest_temperature_takes_the_most_likely_symbol():
+    params, x, _, _ = setup("rnn")
+    for temperature in (1e-300, 5e-324):
+        cold = M.sample(
+            "rnn", params, x[:, 0], 20, temperature=temperature, rng=np.random.default_rng(0)
+        )
+        same(
+            cold, M.sample("rnn", params, x[:, 0], 20, temperature=0, rng=np.random.default_rng(1))
+        )
+
+
 R = np.random.default_rng(0)
 PARAMS, X, Y, STATE = setup("rnn")
 CACHE = M.language_model_forward("rnn", PARAMS, X)[2]
@@ -274,6 +285,8 @@ ERRORS = [
      ValueError, "temperature must be at least 0, got -0.5"),
     (lambda: M.sample("rnn", PARAMS, START, 3, temperature=float("nan"), rng=R),
      ValueError, "temperature must be at least 0, got nan"),
+    (lambda: M.sample("rnn", PARAMS, START, 3, temperature=float("inf"), rng=R),
+     ValueError, "temperature must be finite, got inf"),
     (lambda: M.sample("rnn", PARAMS, START, 3, top_k=0, rng=R),
      ValueError, "top_k must be at least 1, got 0"),
     (lambda: M.sample("rnn", PARAMS, np.array([7]), 3, rng=R),

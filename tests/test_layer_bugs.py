@@ -302,6 +302,7 @@ SHARED = {
             ('    check_shape("b_ih", params.b_ih, **{rows: k * H})\n', ""),
             ('    check_shape("b_hh", params.b_hh, **{rows: k * H})\n', ""),
         ],
+        "test_parameters_of_another_layer": [("if rest == 0 and", "if False and")],
         "test_weights_that_hold_no_whole_number_of_gates": [
             ('check_shape("W_ih", params.W_ih, **{rows: k * H, "D": D})', "pass"),
         ],

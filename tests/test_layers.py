@@ -314,6 +314,22 @@ ERRORS = [
      ValueError, "dstates_n must be one state a layer, got ndarray"),
     (lambda s: L.stacked_backward(s.caches, None, [None]),
      ValueError, "one of dout, dstates_n must be given, got None for all"),
+    (lambda s: L.bidirectional_forward("rnn", s.rnn, s.x),
+     TypeError, "params must be a Bidirectional, got Recurrent"),
+    (lambda s: L.bidirectional_backward(s.caches[0], s.dout),
+     TypeError, "cache must be a BidirectionalCache, got RNNCache"),
+    (lambda s: L.bidirectional_backward((), s.dout),
+     TypeError, "cache must be a BidirectionalCache, got tuple"),
+    (lambda s: L.stacked_backward(s.caches[0], s.dout),
+     TypeError, "caches must be a sequence of caches, got a single one"),
+    (lambda s: L.stacked_backward(s.both_cache, s.dout),
+     TypeError, "caches must be a sequence of caches, got a single one"),
+    (lambda s: L.stacked_backward(None, s.dout),
+     TypeError, "caches must be a sequence of caches, got NoneType"),
+    (lambda s: L.stacked_backward((), s.dout),
+     ValueError, "caches must hold at least one cache, got none"),
+    (lambda s: L.stacked_backward((s.caches, s.caches[0]), s.dout),
+     TypeError, "caches[0] must be the cache of a layer, got tuple"),
 ]  # fmt: skip
 
 

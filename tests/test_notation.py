@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.params import Recurrent, init_rnn
+from unrolled.lstm import lstm_forward
+from unrolled.params import Recurrent, init_lstm, init_rnn
 from unrolled.rnn import rnn_forward
-from unrolled.torch_twins import rnn_twin, tensor
+from unrolled.torch_twins import lstm_twin, rnn_twin, tensor
 
 BOOK = Path(__file__).parent.parent / "book"
 SIZES = {"T": 6, "B": 3, "D": 2, "H": 4}
@@ -18,12 +19,14 @@ ROW = re.compile(
 )
 
 
-def notation_rows() -> list[dict[str, str]]:
-    lines = (BOOK / "notation.md").read_text(encoding="utf-8").splitlines()
-    return [match.groupdict() for match in map(ROW.match, lines) if match]
+def notation_rows(layer: str) -> list[dict[str, str]]:
+    """The rows of the table that compares a layer with torch's."""
+    text = (BOOK / "notation.md").read_text(encoding="utf-8")
+    table = text.split(f"in `torch.nn.{layer}` |\n")[1].split("\n\n")[0]
+    return [match.groupdict() for match in map(ROW.match, table.splitlines()) if match]
 
 
-ROWS = notation_rows()
+ROWS, LSTM_ROWS = notation_rows("RNN"), notation_rows("LSTM")
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +45,38 @@ def names() -> dict[str, object]:
     return {"ours": ours, "theirs": theirs | dict(twin.named_parameters())}
 
 
-def test_the_table_is_there_and_names_every_parameter():
-    assert len(ROWS) == 8
-    code = {row["code"] for row in ROWS}
+@pytest.fixture(scope="module")
+def lstm_names() -> dict[str, object]:
+    """The same for the LSTM."""
+    rng = np.random.default_rng(0)
+    T, B, D, H = SIZES.values()
+    params = init_lstm(D, H, rng=rng)
+    x, h0, c0 = (rng.normal(size=size) for size in [(T, B, D), (B, H), (B, H)])
+    _, (_, c_n), cache = lstm_forward(params, x, h0, c0)
+    twin = lstm_twin(params)
+    c_0 = tensor(c0)[None]
+    _, (_, torch_c_n) = twin(tensor(x), (tensor(h0)[None], c_0))
+    ours = {**params._asdict(), "c0": c0, "c": cache.c, "c_n": c_n}
+    theirs = {"c_0": c_0, "c_n": torch_c_n}
+    return {"ours": ours, "theirs": theirs | dict(twin.named_parameters())}
+
+
+@pytest.mark.parametrize("rows, count", [(ROWS, 8), (LSTM_ROWS, 6)], ids=["rnn", "lstm"])
+def test_the_table_is_there_and_names_every_parameter(rows, count):
+    assert len(rows) == count
+    code = {row["code"] for row in rows}
     assert {f"`{field}`" for field in Recurrent._fields} <= code
+
+
+@pytest.mark.parametrize("row", LSTM_ROWS, ids=[row["code"] for row in LSTM_ROWS])
+def test_the_lstm_of_the_table_is_that_of_torch(row, lstm_names):
+    test_code_and_torch_name_the_same_numbers(row, lstm_names)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["code"] for row in ROWS])
 def test_code_and_torch_name_the_same_numbers(row, names):
-    shape = tuple(SIZES[size] for size in re.findall(r"[TBDH]", row["shape"]))
+    sizes = re.findall(r"(\d?)([TBDH])", row["shape"])
+    shape = tuple(int(blocks or 1) * SIZES[size] for blocks, size in sizes)
     expressions = re.findall(r"`([^`]+)`", row["code"])
     for t in range(1, SIZES["T"] + 1):
         scope = {**names["ours"], "t": t, "T": SIZES["T"]}

@@ -280,6 +280,10 @@ def test_gradients_and_states_that_do_not_fit(name):
         function((ONE, ONE), (ONE, ONE), init((ONE,)), lr=0.1)
     with pytest.raises(TypeError, match="^params must hold floating-point numbers, got dtype int"):
         function(np.array([1, 2]), ONE, init(ONE), lr=0.1)
+    other = {"momentum": O.adam_init, "adam": O.momentum_init}[name](ONE)
+    message = f"state must be of {type(init(ONE)).__name__}, got {type(other).__name__}"
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        function(ONE, ONE, other, lr=0.1)
     if name == "adam":
         wrong = O.AdamState(0, ONE, np.ones(3))
         message = r"state\.v must have the shapes of params, got \(3,\) for \(2,\)"

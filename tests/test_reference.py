@@ -69,6 +69,12 @@ def named_chapters(value: Any) -> list[tuple[int, str]]:
     return [(int(n), " ".join(title.split())) for n, title in found if int(n) in CHAPTERS]
 
 
+def numbers_in_a_row(value: Any) -> list[int]:
+    """The chapters, of those that exist, which a docstring names as in "Chapters 4 and 5"."""
+    rows = re.findall(r"\bChapters\s+(\d+(?:,\s+\d+)*\s+and\s+\d+)", inspect.getdoc(value) or "")
+    return [int(n) for row in rows for n in re.findall(r"\d+", row) if int(n) in CHAPTERS]
+
+
 def words(text: str) -> str:
     return " ".join(text.replace("“", '"').replace("”", '"').replace("’", "'").split())
 
@@ -145,6 +151,11 @@ def chapters_without_link(offered: dict[str, Any], page: dict[str, Tag]) -> list
             )  # fmt: skip
             if not arrives:
                 missing.append(f"{anchor}: {name}")
+        missing += [
+            f"{anchor}: {number} of Chapters …"
+            for number in numbers_in_a_row(value)
+            if links.get(str(number)) != f"{CHAPTERS[number].stem}.html"
+        ]
     return missing
 
 
@@ -173,6 +184,20 @@ def test_a_link_that_is_missing_or_wrong_is_found(link: str):
 
     assert found(link) == ['step: Chapter 1, "Downhill"']
     assert found('<a href="01_neurons.html#downhill">Chapter 1, “Downhill”</a>') == []
+
+
+def test_a_missing_link_to_one_of_several_chapters_is_found():
+    def step() -> None:
+        """Chapters 1 and 2; Elman (1990)."""
+
+    def found(text: str) -> list[str]:
+        html = f'<dl class="py"><dt id="step">step</dt><dd>{text}</dd></dl>'
+        return chapters_without_link({"step": step}, entries(BeautifulSoup(html, "html.parser")))
+
+    one, two = '<a href="01_neurons.html">1</a>', '<a href="02_rnn.html">2</a>'
+    assert found(f"Chapters {one} and {two}") == []
+    assert found(f"Chapters {one} and 2") == ["step: 2 of Chapters …"]
+    assert found("Chapters 1 and 2") == ["step: 1 of Chapters …", "step: 2 of Chapters …"]
 
 
 def markdown(path: Path) -> str:

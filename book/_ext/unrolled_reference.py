@@ -24,6 +24,7 @@ DIRECTIVE = "unrolled-module"
 HEADING = re.compile(r"^(\w+)\n-{3,}\n", re.MULTILINE)
 FIELDS = {"Parameters", "Returns", "Yields", "Raises", "Attributes"}
 CHAPTER = re.compile(r'\bChapter\s+(\d+)(?:,\s+"([^"]+)")?')
+CHAPTERS = re.compile(r"\bChapters\s+\d+(?:,\s+\d+)*\s+and\s+\d+")
 CODE = re.compile(r"``([^`]+)``")
 CLASS = re.compile(r"(?<![.\w])[A-Z]\w+")
 SHAPE = re.compile(r"(\([^)]*\))[,;:]?\s*(.*)")
@@ -105,7 +106,13 @@ def link(text: str, links: Links) -> str:
     'As [`rnn_cell`](#unrolled.rnn.rnn_cell) in `x`.'
     >>> link('Chapter 2, "A memory"; Elman (1990). Chapter 2. Chapter 9.', links)
     '[Chapter 2, "A memory"](02_rnn.ipynb#a-memory); Elman (1990). [Chapter 2](02_rnn.ipynb). Chapter 9.'
+    >>> link("Chapters 2 and 9; Chapters 1, 2 and 3.", links)
+    'Chapters [2](02_rnn.ipynb) and 9; Chapters 1, [2](02_rnn.ipynb) and 3.'
     """  # noqa: E501
+
+    def number(match: re.Match[str]) -> str:
+        file = links.chapters.get(int(match[0]))
+        return f"[{match[0]}]({file})" if file else match[0]
 
     def chapter(match: re.Match[str]) -> str:
         file = links.chapters.get(int(match[1]))
@@ -115,6 +122,7 @@ def link(text: str, links: Links) -> str:
         # The parser warns of a section that is not there, and a warning fails the build.
         return f"[{words}]({file}{'#' + default_slugify(title) if title else ''})"
 
+    text = CHAPTERS.sub(lambda match: re.sub(r"\d+", number, match[0]), text)
     return CODE.sub(lambda match: code(match[1], links), CHAPTER.sub(chapter, text))
 
 

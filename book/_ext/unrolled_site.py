@@ -30,6 +30,18 @@ LIGHT_ON_PAPER = """(() => {
   addEventListener("afterprint", () => { root.dataset.theme = theme; theme = null; });
 })();"""
 
+# On a phone a long formula scrolls in its own box, which the keyboard must be able to reach.
+SCROLLING_FORMULAS = """(() => {
+  const reach = () => {
+    for (const box of document.querySelectorAll("mjx-container[display]")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("load", () => window.MathJax?.startup?.promise.then(reach));
+  addEventListener("resize", reach);
+})();"""
+
 # What stands in the pages, what is meant, and why the first fails a reader with a screen reader.
 MENDED = (
     # The theme makes the side bar a plain block, outside of every landmark
@@ -157,6 +169,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # After documentation_options.js (priority 200), before the theme's scripts (500).
     app.add_js_file(None, body=QUIET_SEARCH, priority=300)
     app.add_js_file(None, body=LIGHT_ON_PAPER, priority=300)
+    app.add_js_file(None, body=SCROLLING_FORMULAS, priority=300)
     app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_exercises)

@@ -39,7 +39,7 @@ def stream(ids: Array, batch: int) -> Array:
 
     Notes
     -----
-    Chapter 3.
+    Chapter 3, "A network that reads Shakespeare".
     """
     check_shape("ids", ids, N=None)
     if not 1 <= batch <= len(ids):
@@ -77,7 +77,7 @@ def windows(stream: Array, length: int) -> Iterator[tuple[Array, Array]]:
 
     Notes
     -----
-    Chapter 3.
+    Chapter 3, "A network that reads Shakespeare".
     """
     check_shape("stream", stream, T=None, B=None)
     if len(stream) < 2:
@@ -139,7 +139,7 @@ def truncated_bptt(
 
     Notes
     -----
-    Chapter 3; Williams & Peng (1990).
+    Chapter 3, "Windows: truncated BPTT"; Williams & Peng (1990).
     """
     total, grads = 0.0, None
     for k, x in enumerate(pieces):

@@ -5,6 +5,7 @@ of B sequences, (B,), and a state, it returns the logarithms of the probabilitie
 symbol, (B, V), and the state after it. The state is any tree of arrays with the batch on axis 0.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ def greedy(step: Step, state: Any, *, bos: int, eos: int, max_length: int) -> li
     Raises
     ------
     ValueError
-        If ``max_length`` is not positive, or ``step`` returns another shape than (B, V).
+        If ``max_length`` is not positive, or ``step`` returns another shape than (B, V), NaN or
+        what is no logarithm of a probability: a number above 0.
 
     Examples
     --------
@@ -72,7 +74,7 @@ def sample(
     """Draw each symbol with a probability proportional to ``p^(1 / temperature)``.
 
     Takes and returns what ``greedy`` does, which it is at temperature 0. ``log_prob`` is that of
-    the network, whatever the temperature, which must not be negative.
+    the network, whatever the temperature, which must be finite and not negative.
 
     Examples
     --------
@@ -88,6 +90,8 @@ def sample(
     """
     if not temperature >= 0:
         raise ValueError(f"temperature must be at least 0, got {temperature}")
+    if math.isinf(temperature):
+        raise ValueError(f"temperature must be finite, got {temperature}")
 
     def draw(log_probs: Array) -> Array:
         # Not divided by the temperature, but the noise multiplied: 0 needs no case of its own.
@@ -154,10 +158,9 @@ def beam_search(
     lengths, ended = np.zeros(N, dtype=int), np.zeros(N, dtype=bool)
     # At the start each beam holds one hypothesis, the empty one; -inf marks a place without one.
     totals = np.where(np.arange(N) % width == 0, 0.0, -np.inf)
-    for t in range(max_length):
+    for _ in range(max_length):
         log_probs, state = step(last, state)
-        if t == 0:
-            _check_log_probs(log_probs, N, eos)
+        _check_log_probs(log_probs, N, eos, ~ended & (totals > -np.inf))
         V = log_probs.shape[1]
         # An ended hypothesis has one continuation, which costs nothing: itself.
         free = np.where(np.arange(V) == eos, 0.0, -np.inf)
@@ -187,10 +190,9 @@ def _decode(
     B = _batch(state)
     last, picked = np.full(B, bos), []
     lengths, totals, ended = np.zeros(B, dtype=int), np.zeros(B), np.zeros(B, dtype=bool)
-    for t in range(max_length):
+    for _ in range(max_length):
         log_probs, state = step(last, state)
-        if t == 0:
-            _check_log_probs(log_probs, B, eos)
+        _check_log_probs(log_probs, B, eos, ~ended)
         last = pick(log_probs)
         picked.append(last)
         totals += np.where(ended, 0.0, log_probs[np.arange(B), last])
@@ -213,8 +215,12 @@ def _batch(state: Any) -> int:
     return sizes[0][0]
 
 
-def _check_log_probs(log_probs: Array, B: int, eos: int) -> None:
+def _check_log_probs(log_probs: Array, B: int, eos: int, live: Array) -> None:
+    """Check what a step returned; its numbers where a sequence goes on, as no others count."""
     check_shape("log_probs", log_probs, B=B, V=None)
     V = log_probs.shape[1]
     if not 0 <= eos < V:
         raise ValueError(f"eos must lie in 0..{V - 1}, got {eos}")
+    largest = np.max(log_probs[live], initial=-np.inf)  # NaN, if there is one
+    if not largest <= 1e-6:  # above 0 by rounding alone
+        raise ValueError(f"log_probs, which step returns, must be at most 0, got {largest}")

@@ -69,8 +69,8 @@ def clip_by_norm(grads: Grads, max_norm: float) -> tuple[Grads, float]:
 
     Notes
     -----
-    Chapter 4; Pascanu, Mikolov & Bengio (2013). As ``torch.nn.utils.clip_grad_norm_``, which adds
-    1e-6 to the norm that it divides by.
+    Chapter 4, "The wall"; Pascanu, Mikolov & Bengio (2013). As ``torch.nn.utils.clip_grad_norm_``,
+    which adds 1e-6 to the norm that it divides by.
     """
     check_positive("max_norm", max_norm)
     norm = _finite_norm(grads)
@@ -106,10 +106,12 @@ def clip_by_value(grads: Grads, limit: float) -> Grads:
 
     Notes
     -----
-    Chapter 4. Equal to ``torch.nn.utils.clip_grad_value_``.
+    Chapter 4, "By norm or by value?". For finite gradients equal to
+    ``torch.nn.utils.clip_grad_value_``.
     """
     check_positive("limit", limit)
     _finite_norm(grads)
+    limit = float(limit)  # one np.float64 would widen float32
     return tree_map(lambda grad: np.clip(grad, -limit, limit), grads)
 
 
@@ -147,7 +149,7 @@ def state_jacobian(cache: Cache, *, of: str = "h", wrt: str = "h") -> Array:
 
     Notes
     -----
-    Chapter 4; Bengio, Simard & Frasconi (1994).
+    Chapter 4, "A chain of factors"; Bengio, Simard & Frasconi (1994).
     """
     return deque(_jacobians(cache, of, wrt), maxlen=1).pop()
 
@@ -176,7 +178,7 @@ def jacobian_norms(cache: Cache, *, of: str = "h", wrt: str = "h") -> Array:
 
     Notes
     -----
-    Chapter 4; Pascanu, Mikolov & Bengio (2013).
+    Chapter 4, "How fast does it vanish?"; Pascanu, Mikolov & Bengio (2013).
     """
     return np.stack([np.linalg.norm(J, ord=2, axis=(1, 2)) for J in _jacobians(cache, of, wrt)])
 
@@ -206,7 +208,7 @@ def gradient_norms(cache: Cache, dstate_n: State, *, wrt: str = "h") -> Array:
 
     Notes
     -----
-    Chapter 4; Hochreiter (1991).
+    Chapter 4, "What went wrong in chapter 2"; Hochreiter (1991).
     """
     part = _part(cache, "wrt", wrt)
     zeros = np.zeros_like(cache.h[0])

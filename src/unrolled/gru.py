@@ -112,7 +112,7 @@ def gru_forward(
     params : Recurrent
         ``W_ih`` (3H, D), ``W_hh`` (3H, H), ``b_ih`` (3H,), ``b_hh`` (3H,); rows r|z|n.
     x : ndarray of shape (T, B, D)
-        ``x[t-1]`` is the input of step t = 1…T.
+        ``x[t-1]`` is the input of step t. Kept in the cache: do not change it before backward.
     h0 : ndarray of shape (B, H), optional
         Initial state; zeros if left out.
     lengths : integer ndarray of shape (B,), optional
@@ -205,7 +205,7 @@ def gru_backward(
     cache : GRUCache
         As ``gru_forward`` returned it, or ``cache.steps(start, stop)``.
     dout : ndarray of shape (T, B, H), optional
-        Gradient of the loss with respect to ``out``; zero if left out.
+        Gradient with respect to ``out``, also what it repeats after an end; zero if left out.
     dh_n : ndarray of shape (B, H), optional
         Gradient with respect to ``h_n``, beyond what ``dout`` holds; zero if left out.
 

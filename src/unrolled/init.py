@@ -40,7 +40,8 @@ def orthogonal(params: Recurrent, *, rng: np.random.Generator, gain: float = 1.0
 
     Notes
     -----
-    Chapter 4; Saxe, McClelland & Ganguli (2014). As ``torch.nn.init.orthogonal_`` on each block.
+    Chapter 4, "Better starts"; Saxe, McClelland & Ganguli (2014). As ``torch.nn.init.orthogonal_``
+    on each block.
     """
     check_positive("gain", gain)
     k, H = _blocks(params)
@@ -80,7 +81,7 @@ def identity(params: Recurrent, *, scale: float = 1.0) -> Recurrent:
 
     Notes
     -----
-    Chapter 4; Le, Jaitly & Hinton (2015), who use it with ReLU in place of tanh.
+    Chapter 4, "Better starts"; Le, Jaitly & Hinton (2015), who use it with ReLU in place of tanh.
     """
     k, H = _blocks(params)
     W_hh = np.tile(scale * np.eye(H), (k, 1)).astype(params.W_hh.dtype)
@@ -116,7 +117,8 @@ def forget_bias(params: Recurrent, value: float) -> Recurrent:
 
     Notes
     -----
-    Chapter 5; Gers, Schmidhuber & Cummins (2000); Jozefowicz, Zaremba & Sutskever (2015).
+    Chapter 5, "The bias of the forget gate"; Gers, Schmidhuber & Cummins (2000); Jozefowicz,
+    Zaremba & Sutskever (2015).
     """
     k, _ = _blocks(params)
     if k != 4:
@@ -160,7 +162,7 @@ def chrono(params: Recurrent, T_max: int, *, rng: np.random.Generator) -> Recurr
 
     Notes
     -----
-    Chapter 6; Tallec & Ollivier (2018).
+    Chapter 5, "The bias of the forget gate"; Tallec & Ollivier (2018).
     """
     k, H = _blocks(params)
     if k == 1:

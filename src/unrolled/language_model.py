@@ -1,5 +1,6 @@
 """A language model: embedding, recurrent layer and output layer, forward and back."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ def language_model_forward(
 
     Notes
     -----
-    Chapter 3; Mikolov et al. (2010).
+    Chapter 3, "A network that reads Shakespeare"; Mikolov et al. (2010).
     """
     check_shape("x", x, T=None, B=None)
     embedded, embedding = embedding_forward(params.embedding, x)
@@ -131,7 +132,7 @@ def language_model_backward(
 
     Notes
     -----
-    Chapter 3.
+    Chapter 3, "A network that reads Shakespeare".
     """
     T, B, _ = cache.layer.x.shape
     V = len(cache.output.params.W)
@@ -187,7 +188,7 @@ def language_model_loss(
 
     Notes
     -----
-    Chapter 3; Mikolov et al. (2010).
+    Chapter 3, "A network that reads Shakespeare"; Mikolov et al. (2010).
     """
     logits, state_n, cache = language_model_forward(cell, params, x, state)
     loss, dlogits = cross_entropy(logits, y, mask)
@@ -231,7 +232,7 @@ def sample(
     Raises
     ------
     ValueError
-        If ``start`` is empty, or a number is less than it can be.
+        If ``start`` is empty, a number is less than it can be, or ``temperature`` is infinite.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def sample(
 
     Notes
     -----
-    Chapter 3; Graves (2013).
+    Chapter 3, "Letting it write"; Graves (2013).
     """
     start = np.asarray(start)
     check_shape("start", start, T=None)
@@ -252,6 +253,8 @@ def sample(
         raise ValueError(f"length must be at least 0, got {length}")
     if not temperature >= 0:
         raise ValueError(f"temperature must be at least 0, got {temperature}")
+    if math.isinf(temperature):
+        raise ValueError(f"temperature must be finite, got {temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     ids = np.empty(length, dtype=np.int64)
@@ -269,5 +272,6 @@ def _pick(
     """Draw one symbol."""
     # Stable: of equal ones the first comes first, as in argmax.
     best = np.argsort(-logits, kind="stable")[: 1 if temperature == 0 else top_k]
-    p = softmax(logits[best] / (temperature or 1.0))
+    with np.errstate(over="ignore"):  # below the largest, the first, -inf is the limit
+        p = softmax((logits[best] - logits[best[0]]) / (temperature or 1.0))
     return rng.choice(best, p=p)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled._lengths import check_lengths
+from unrolled._recurrent import check_type, parts_of
 from unrolled._validate import Array, check_same_dtype, check_shape
 from unrolled.gru import GRUCache, gru_backward, gru_cell, gru_forward
 from unrolled.lstm import LSTMCache, lstm_backward, lstm_cell, lstm_forward
@@ -72,7 +73,7 @@ def layer_of(cache: Cache) -> Layer:
 
 def state_parts(layer: Layer, name: str, state: State) -> tuple[Array | None, ...]:
     """Take a state apart: (h,) or (h, c); of one that is None, each part is None."""
-    return (state,) if layer.states == 1 else _parts(name, state, "a pair (h, c)")
+    return (state,) if layer.states == 1 else parts_of(name, state, "a pair (h, c)")
 
 
 def layer_forward(
@@ -88,7 +89,7 @@ def layer_forward(
     state : ndarray of shape (B, H), or for the LSTM a pair (h, c) of them, optional
         Zeros if left out.
     lengths : integer ndarray of shape (B,), optional
-        Where each sequence ends; all at T if left out.
+        Where each sequence ends; all at T if left out. After it ``out`` repeats the last state.
 
     Returns
     -------
@@ -159,6 +160,7 @@ def bidirectional_forward(
     Returns
     -------
     out : ndarray of shape (T, B, 2H)
+        After a sequence's end each half repeats the last state of its direction.
     state_n : pair (state_f, state_b)
         The last state of each direction: the second has read the first step last.
     cache : BidirectionalCache
@@ -174,7 +176,8 @@ def bidirectional_forward(
     -----
     Chapter 9; Schuster & Paliwal (1997). Equal to torch's layers with ``bidirectional=True``.
     """
-    state_f, state_b = _parts("state", state, "a pair (forward, backward)")
+    check_type("params", params, Bidirectional, "a Bidirectional")
+    state_f, state_b = parts_of("state", state, "a pair (forward, backward)")
     out_f, last_f, cache_f = layer_forward(cell, params.forward, x, state_f, lengths=lengths)
     turned = reverse_sequences(x, lengths)
     out_b, last_b, cache_b = layer_forward(cell, params.backward, turned, state_b, lengths=lengths)
@@ -189,7 +192,8 @@ def bidirectional_backward(
 
     Takes ``dout`` (T, B, 2H) and ``dstate_n``, a pair; returns ``dx``, ``dstate`` and ``grads``.
     """
-    last_f, last_b = _parts("dstate_n", dstate_n, "a pair (forward, backward)")
+    check_type("cache", cache, BidirectionalCache, "a BidirectionalCache")
+    last_f, last_b = parts_of("dstate_n", dstate_n, "a pair (forward, backward)")
     dout = _dout_or_zeros([*cache], dout, dstate_n=dstate_n)
     H, lengths = cache.forward.h.shape[-1], cache.forward.lengths
     dx_f, dstate_f, grads_f = layer_backward(cache.forward, dout[..., :H], last_f)
@@ -241,7 +245,7 @@ def stacked_forward(
         raise TypeError("params must be a sequence of layers, got a single one")
     if not params:
         raise ValueError("params must hold at least one layer, got none")
-    parts = _parts("states", states, "one state a layer", len(params))
+    parts = parts_of("states", states, "one state a layer", len(params))
     out, states_n, caches = x, [], []
     for i, (layer, state) in enumerate(zip(params, parts, strict=True)):
         halves = [*layer] if isinstance(layer, Bidirectional) else [layer]
@@ -264,7 +268,14 @@ def stacked_backward(
 
     Takes ``dout`` and ``dstates_n``, one for each layer; returns ``dx``, ``dstates`` and ``grads``.
     """
-    parts = _parts("dstates_n", dstates_n, "one state a layer", len(caches))
+    if isinstance(caches, Cache | BidirectionalCache):
+        raise TypeError("caches must be a sequence of caches, got a single one")
+    check_type("caches", caches, tuple | list, "a sequence of caches")
+    if not caches:
+        raise ValueError("caches must hold at least one cache, got none")
+    for i, cache in enumerate(caches):
+        check_type(f"caches[{i}]", cache, Cache | BidirectionalCache, "the cache of a layer")
+    parts = parts_of("dstates_n", dstates_n, "one state a layer", len(caches))
     last = [caches[-1]] if isinstance(caches[-1], Cache) else [*caches[-1]]
     dx = _dout_or_zeros(last, dout, dstates_n=dstates_n)
     dstates, grads = [], []
@@ -274,16 +285,6 @@ def stacked_backward(
         dstates.append(dstate)
         grads.append(grad)
     return dx, tuple(reversed(dstates)), tuple(reversed(grads))
-
-
-def _parts(name: str, value: State, what: str, count: int = 2) -> tuple[State, ...]:
-    """Check how many parts there are, and of what was left out make as many None."""
-    if value is None:
-        return (None,) * count
-    if not isinstance(value, tuple | list) or len(value) != count:
-        many = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-        raise ValueError(f"{name} must be {what}, got {type(value).__name__}{many}")
-    return tuple(value)
 
 
 def _dout_or_zeros(halves: list[Cache], dout: Array | None, **dstate_n: State) -> Array:

@@ -91,8 +91,8 @@ def lstm_cell(params: Recurrent, x_t: Array, h_prev: Array, c_prev: Array) -> tu
 
     Notes
     -----
-    Chapter 5; Hochreiter & Schmidhuber (1997), with the forget gate of Gers, Schmidhuber &
-    Cummins (2000). Equal to ``torch.nn.LSTMCell``.
+    Chapter 5, "One step, then all of them"; Hochreiter & Schmidhuber (1997), with the forget gate
+    of Gers, Schmidhuber & Cummins (2000). Equal to ``torch.nn.LSTMCell``.
     """
     D, H = check_recurrent(params, 4, "x_t", x_t)
     check_shape("x_t", x_t, B=None, D=D)
@@ -117,15 +117,14 @@ def lstm_forward(
 ) -> tuple[Array, tuple[Array, Array], LSTMCache]:
     """Run the cell over a whole sequence, in time-major layout.
 
-    Equal to a loop over ``lstm_cell``, and faster: one product for the inputs of all steps, and
-    one call of tanh for all four gates of a step.
+    Equal to a loop over ``lstm_cell``, and faster: one product for all inputs, one tanh a step.
 
     Parameters
     ----------
     params : Recurrent
         ``W_ih`` (4H, D), ``W_hh`` (4H, H), ``b_ih`` (4H,), ``b_hh`` (4H,); rows i|f|g|o.
     x : ndarray of shape (T, B, D)
-        ``x[t-1]`` is the input of step t = 1…T.
+        ``x[t-1]`` is the input of step t. Kept in the cache: do not change it before backward.
     h0, c0 : ndarray of shape (B, H), optional
         Initial states; zeros if left out.
     lengths : integer ndarray of shape (B,), optional
@@ -158,7 +157,8 @@ def lstm_forward(
 
     Notes
     -----
-    Chapter 5; Hochreiter & Schmidhuber (1997). Equal to ``torch.nn.LSTM``.
+    Chapter 5, "One step, then all of them"; Hochreiter & Schmidhuber (1997). Equal to
+    ``torch.nn.LSTM``.
     """
     D, H = check_recurrent(params, 4, "x", x)
     check_shape("x", x, T=None, B=None, D=D)
@@ -223,7 +223,7 @@ def lstm_backward(
     cache : LSTMCache
         As ``lstm_forward`` returned it, or ``cache.steps(start, stop)``.
     dout : ndarray of shape (T, B, H), optional
-        Gradient of the loss with respect to ``out``; zero if left out.
+        Gradient with respect to ``out``, also what it repeats after an end; zero if left out.
     dh_n, dc_n : ndarray of shape (B, H), optional
         Gradients with respect to the final states, beyond what ``dout`` holds; zero if left out.
 
@@ -253,7 +253,7 @@ def lstm_backward(
 
     Notes
     -----
-    Chapter 5; Hochreiter & Schmidhuber (1997).
+    Chapter 5, "The way back"; Hochreiter & Schmidhuber (1997).
     """
     check_upstream(cache.h, dout, dh_n=dh_n, dc_n=dc_n)
     (W_ih, W_hh, _, _), x, h, c, gates, lengths = cache

@@ -130,7 +130,8 @@ def momentum(
     ValueError
         If a setting is out of its range, or structures or shapes differ.
     TypeError
-        If a parameter does not hold floating-point numbers, or the state has another dtype.
+        If a parameter does not hold floating-point numbers, or the state has another
+        class or dtype.
 
     Examples
     --------
@@ -142,11 +143,13 @@ def momentum(
 
     Notes
     -----
-    Chapter 4; Polyak (1964), Nesterov (1983). Equal to ``torch.optim.SGD`` with ``momentum``.
+    Chapter 4, "What went wrong in chapter 2"; Polyak (1964), Nesterov (1983). Equal to
+    ``torch.optim.SGD`` with ``momentum``.
     """
     check_positive("lr", lr)
     _check_share("mu", mu)
     grads = _with_decay(params, grads, weight_decay)
+    _check_class(state, MomentumState)
     _check_state("state.velocity", state.velocity, params)
     # Python's numbers leave float32 alone; one np.float64 among them would widen everything.
     lr, mu = float(lr), float(mu)
@@ -215,8 +218,8 @@ def adam(
 
     Notes
     -----
-    Chapter 4; Kingma & Ba (2015), the decay after Loshchilov & Hutter (2019). Equal to
-    ``torch.optim.AdamW``, and without decay to ``torch.optim.Adam``.
+    Chapter 4, "What went wrong in chapter 2"; Kingma & Ba (2015), the decay after Loshchilov &
+    Hutter (2019). Equal to ``torch.optim.AdamW``, and without decay to ``torch.optim.Adam``.
     """
     check_positive("lr", lr)
     check_positive("eps", eps)
@@ -224,6 +227,7 @@ def adam(
     _check_share("beta2", beta2)
     _check_not_negative("weight_decay", weight_decay)
     grads = _with_decay(params, grads)
+    _check_class(state, AdamState)
     _check_state("state.m", state.m, params)
     _check_state("state.v", state.v, params)
     lr, beta1, beta2, eps = float(lr), float(beta1), float(beta2), float(eps)
@@ -251,6 +255,11 @@ def _with_decay(params: Any, grads: Any, weight_decay: float = 0.0) -> Any:
         return dp + p.dtype.type(weight_decay) * p if weight_decay else dp
 
     return tree_map(gradient, params, grads)
+
+
+def _check_class(state: Any, wanted: type) -> None:
+    if not isinstance(state, wanted):
+        raise TypeError(f"state must be of {wanted.__name__}, got {type(state).__name__}")
 
 
 def _check_state(name: str, state: Any, params: Any) -> None:

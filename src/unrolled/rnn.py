@@ -83,7 +83,7 @@ def rnn_forward(
     params : Recurrent
         ``W_ih`` (H, D), ``W_hh`` (H, H), ``b_ih`` (H,), ``b_hh`` (H,).
     x : ndarray of shape (T, B, D)
-        ``x[t-1]`` is the input of step t = 1…T.
+        ``x[t-1]`` is the input of step t. Kept in the cache: do not change it before backward.
     h0 : ndarray of shape (B, H), optional
         Initial state; zeros if left out.
     lengths : integer ndarray of shape (B,), optional
@@ -157,7 +157,7 @@ def rnn_backward(
     cache : RNNCache
         As ``rnn_forward`` returned it, or ``cache.steps(start, stop)``.
     dout : ndarray of shape (T, B, H), optional
-        Gradient of the loss with respect to ``out``; zero if left out.
+        Gradient with respect to ``out``, also what it repeats after an end; zero if left out.
     dh_n : ndarray of shape (B, H), optional
         Gradient with respect to ``h_n``, beyond what ``dout`` holds; zero if left out.
 
@@ -187,7 +187,7 @@ def rnn_backward(
 
     Notes
     -----
-    Chapter 3; Werbos (1990).
+    Chapter 3, "The same in code"; Werbos (1990).
     """
     check_upstream(cache.h, dout, dh_n=dh_n)
     (W_ih, W_hh, _, _), x, h, lengths = cache

@@ -14,6 +14,7 @@ from unrolled.data.sequences import (
     pad,
     sliding_windows,
 )
+from unrolled.data.shakespeare import Shakespeare, load_shakespeare
 from unrolled.data.tasks import ForecastTask, accuracy, forecast_task, weather_features
 from unrolled.data.weather import Weather, load_weather
 
@@ -27,6 +28,7 @@ __all__ = [
     "MissingDataError",
     "Names",
     "ReberBatch",
+    "Shakespeare",
     "Vocabulary",
     "Weather",
     "accuracy",
@@ -38,6 +40,7 @@ __all__ = [
     "legal_next",
     "load_digits",
     "load_names",
+    "load_shakespeare",
     "load_weather",
     "minibatches",
     "one_hot",

@@ -56,8 +56,9 @@ def adding(
 
     Notes
     -----
-    Chapters 4 and 5; Le, Jaitly & Hinton (2015). Baseline: always to answer 1 has a mean squared
-    error of 1/6 = 0.167, the variance of the sum. Hochreiter & Schmidhuber (1997) draw from [-1, 1]
+    Chapters 4 and 5; Le, Jaitly & Hinton (2015), with one mark in each half as in Arjovsky, Shah &
+    Bengio (2016). Baseline: always to answer 1 has a mean squared error of 1/6 = 0.167, the
+    variance of the sum. Hochreiter & Schmidhuber (1997) draw from [-1, 1]
     and ask for 0.5 + sum / 4 (baseline 1/24 = 0.042); their marks lie among the first ten steps and
     in the first half, a mark of -1 stands at both ends, and the length varies by a tenth.
     """
@@ -204,7 +205,7 @@ def _copying(
     if scattered:
         # The M places of a random order that come first are M places without repetition.
         places = np.sort(rng.random((T + M - 1, B)).argsort(axis=0)[:M], axis=0)
-    x = np.full((T + 2 * M, B), K)
+    x = np.full((T + 2 * M, B), K, dtype=np.int64)  # whatever the type of K
     y = x.copy()
     np.put_along_axis(x, places, message, axis=0)
     x[T + M - 1] = K + 1

@@ -64,9 +64,9 @@ def embedded_reber(B: int, *, rng: np.random.Generator, p: float = 0.5) -> Reber
 
     Notes
     -----
-    Chapter 5; Reber (1967), Hochreiter & Schmidhuber (1997) with p = 0.5. Baseline: a model that
-    knows everything but the second letter pays log 2 = 0.693 nats a string more than it must, and
-    gets every second string right.
+    Chapter 5, "A grammar with a memory"; Reber (1967), Hochreiter & Schmidhuber (1997) with p =
+    0.5. Baseline: a model that knows everything but the second letter pays log 2 = 0.693 nats a
+    string more than it must, and gets every second string right.
     """
     if B < 1:
         raise ValueError(f"B must be at least 1, got {B}")
