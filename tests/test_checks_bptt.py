@@ -4,32 +4,21 @@ They accept right ones, however unusual. A row of a table of wrong answers holds
 answer, and the part of the message that tells the learner of this mistake.
 """
 
-import ast
-import inspect
 import itertools
 import math
-import re
-import time
-from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
-import pytest
 
+from tests.check_cases import *  # noqa: F403
+from tests.check_cases import Check
 from tools.notebooks import ROOT
 from unrolled.bptt import truncated_bptt
 from unrolled.checks import bptt as checks
-from unrolled.grade.wire import decode, encode
 from unrolled.gradient_check import relative_error
 from unrolled.params import Recurrent, init_rnn, tree_map
 from unrolled.rnn import rnn_backward, rnn_forward
-
-Check = Callable[..., None]
-SEEDS = range(1, 6)
 
 
 def stops(*_: Any) -> Any:
@@ -40,6 +29,8 @@ def dots(*_: Any) -> Any:
     return ...
 
 
+CHECKS, MASTER = checks, "03_bptt"
+SCOPE = {"np": np, "Recurrent": Recurrent, "rnn_forward": rnn_forward, "rnn_backward": rnn_backward}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
 
@@ -1133,87 +1124,6 @@ RIGHT[checks.check_rtrl] = [
 
 # --- The tests. ---
 
-PARAMETERS = {check: inspect.signature(check).parameters for check in WRONG}
-SEEDED = [check for check in WRONG if "seed" in PARAMETERS[check]]
-
-
-def rows(table: Any) -> list[Any]:
-    return [
-        pytest.param(check, *row, id=f"{check.__name__[6:]}: {name}")
-        for check in table
-        for name, *row in table[check]
-    ]
-
-
-def message_of(check: Check, answer: Any, **seed: int) -> str:
-    with pytest.raises(AssertionError) as refusal:
-        check(answer, **seed)
-    return str(refusal.value)
-
-
-@pytest.mark.parametrize("check, answer, reason", rows(WRONG))
-def test_wrong_answer_is_refused_for_its_reason(check: Check, answer: Any, reason: str):
-    message = message_of(check, answer)
-    assert re.search(reason, message), message
-    assert "Traceback" not in message
-    assert "\n" not in message
-    assert 20 <= len(message) <= 300
-    sentences = re.split(r"[.?!] (?=[A-Z])", message)
-    assert len(sentences) <= 3, message
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_right_answer_is_accepted(check: Check, answer: Any):
-    check(answer)
-
-
-def across(answer: Any) -> Any:
-    """The answer as the grading command has it: what it is, or returns, comes from elsewhere."""
-    if not callable(answer):
-        return decode(encode(answer))
-    return lambda *args: decode(encode(answer(*args)))
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_what_the_notebook_accepts_the_command_accepts(check: Check, answer: Any):
-    check(across(answer))
-
-
-@pytest.mark.parametrize("check", SEEDED, ids=lambda check: check.__name__[6:])
-def test_nothing_depends_on_what_is_drawn(check: Check):
-    for seed in SEEDS:
-        for name, answer, reason in WRONG[check]:
-            message = message_of(check, answer, seed=seed)
-            assert re.search(reason, message), f"{name}, seed {seed}: {message}"
-            assert len(message) <= 300
-        for _, answer in RIGHT[check]:
-            check(answer, seed=seed)
-
-
-@cache
-def solved() -> dict[str, Any]:
-    """What the answer cells of the master define."""
-    cells = nbformat.read(ROOT / "solutions/03_bptt.ipynb", as_version=4).cells
-    scope: dict[str, Any] = {"np": np, "Recurrent": Recurrent}
-    scope |= {"rnn_forward": rnn_forward, "rnn_backward": rnn_backward}
-    inside = False
-    for cell in cells:
-        if cell.cell_type == "raw":
-            inside = cell.source.startswith("# BEGIN SOLUTION")
-        elif inside and cell.cell_type == "code":
-            exec(cell.source, scope)
-    return scope
-
-
-@pytest.mark.parametrize("check", WRONG, ids=lambda check: check.__name__[6:])
-def test_master_is_right_at_once(check: Check):
-    (name,) = (name for name in PARAMETERS[check] if name != "seed")
-    check(solved()[name])
-    for seed in SEEDS if check in SEEDED else []:
-        start = time.process_time()
-        check(solved()[name], seed=seed)
-        assert time.process_time() - start < 0.2
-
 
 def case(T: int = 7, B: int = 3, D: int = 2, H: int = 5) -> dict[str, Any]:
     rng = np.random.default_rng(0)
@@ -1254,19 +1164,3 @@ def test_the_numbers_of_the_predictions_are_measured():
     text = (ROOT / "solutions/03_bptt.ipynb").read_text(encoding="utf-8")
     for said in ("733", "12 MB", "2.2 GB", "0.253", "16{,}384"):
         assert said in text
-
-
-def test_every_check_has_its_answers():
-    public = {f for name, f in vars(checks).items() if name.startswith("check_")}
-    assert public == WRONG.keys() == RIGHT.keys()
-    assert min(map(len, WRONG.values())) >= 12
-    assert min(map(len, RIGHT.values())) >= 3
-
-
-def test_no_answer_is_there_twice():
-    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
-    for statement in tree.body:
-        match statement:
-            case ast.Assign([ast.Subscript()], ast.List(found)):
-                answers = [ast.dump(row.elts[1]) for row in found]  # type: ignore[attr-defined]
-                assert len(set(answers)) == len(answers)

@@ -4,31 +4,27 @@ They accept right ones, however unusual. A row of a table of wrong answers holds
 answer, and the part of the message that tells the learner of this mistake.
 """
 
-import ast
-import inspect
 import math
-import re
-from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
 
+from tests.check_cases import *  # noqa: F403
+from tests.check_cases import Check
 from tools.notebooks import ROOT
 from unrolled.checks import lstm as checks
 from unrolled.functional import sigmoid
-from unrolled.grade.wire import decode, encode
 from unrolled.gradient_check import numerical_grad, relative_error
 from unrolled.init import chrono
 from unrolled.lstm import lstm_backward, lstm_cell, lstm_forward
 from unrolled.params import Linear, Recurrent, init_linear, init_lstm
 
-Check = Callable[..., None]
-SEEDS = range(1, 6)
+CHECKS, MASTER = checks, "05_lstm"
+SCOPE = {"np": np, "Linear": Linear, "Recurrent": Recurrent, "sigmoid": sigmoid}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
 
@@ -992,90 +988,7 @@ RIGHT[checks.check_parity_long] = RIGHT[checks.check_parity]
 
 # --- The tests. ---
 
-PARAMETERS = {check: inspect.signature(check).parameters for check in WRONG}
-SEEDED = [check for check in WRONG if "seed" in PARAMETERS[check]]
 SEVERAL = {checks.check_counts, checks.check_survival}
-
-
-def asked(check: Check, answer: Any, **seed: int) -> None:
-    check(*answer, **seed) if check in SEVERAL else check(answer, **seed)
-
-
-def rows(table: Any) -> list[Any]:
-    return [
-        pytest.param(check, *row, id=f"{check.__name__[6:]}: {name}")
-        for check in table
-        for name, *row in table[check]
-    ]
-
-
-def message_of(check: Check, answer: Any, **seed: int) -> str:
-    with pytest.raises(AssertionError) as refusal:
-        asked(check, answer, **seed)
-    return str(refusal.value)
-
-
-@pytest.mark.parametrize("check, answer, reason", rows(WRONG))
-def test_wrong_answer_is_refused_for_its_reason(check: Check, answer: Any, reason: str):
-    message = message_of(check, answer)
-    assert re.search(reason, message), message
-    assert "Traceback" not in message
-    assert "\n" not in message
-    assert 20 <= len(message) <= 300
-    sentences = re.split(r"[.?!] (?=[A-Z])", message)
-    assert len(sentences) <= 3, message
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_right_answer_is_accepted(check: Check, answer: Any):
-    asked(check, answer)
-
-
-def across(answer: Any) -> Any:
-    """The answer as the grading command has it: what it is, or returns, comes from elsewhere."""
-    if not callable(answer):
-        return decode(encode(answer))
-    return lambda *args: decode(encode(answer(*args)))
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_what_the_notebook_accepts_the_command_accepts(check: Check, answer: Any):
-    asked(check, across(answer))
-
-
-@pytest.mark.parametrize("check", SEEDED, ids=lambda check: check.__name__[6:])
-def test_nothing_depends_on_what_is_drawn(check: Check):
-    for seed in SEEDS:
-        for name, answer, reason in WRONG[check]:
-            message = message_of(check, answer, seed=seed)
-            assert re.search(reason, message), f"{name}, seed {seed}: {message}"
-            assert len(message) <= 300
-        for _, answer in RIGHT[check]:
-            asked(check, answer, seed=seed)
-
-
-@cache
-def solved() -> dict[str, Any]:
-    """What the answer cells of the master define."""
-    cells = nbformat.read(ROOT / "solutions/05_lstm.ipynb", as_version=4).cells
-    scope: dict[str, Any] = {
-        "np": np, "Linear": Linear, "Recurrent": Recurrent, "sigmoid": sigmoid
-    }  # fmt: skip
-    inside = False
-    for cell in cells:
-        if cell.cell_type == "raw":
-            inside = cell.source.startswith("# BEGIN SOLUTION")
-        elif inside and cell.cell_type == "code":
-            exec(cell.source, scope)
-    return scope
-
-
-@pytest.mark.parametrize("check", WRONG, ids=lambda check: check.__name__[6:])
-def test_master_is_right(check: Check):
-    names = [name for name in PARAMETERS[check] if name != "seed"]
-    check(*(solved()[name] for name in names))
-    for seed in SEEDS if check in SEEDED else []:
-        check(*(solved()[name] for name in names), seed=seed)
 
 
 @pytest.mark.parametrize("sizes", checks.STEPS)
@@ -1107,51 +1020,13 @@ def test_the_prediction_is_what_the_given_function_does(T: int, zeros: bool, rig
     assert {name for name, ok in zip(checks.RESULTS, same) if ok} == right
 
 
-def test_the_numbers_in_the_explanations_are_those_of_the_solutions():
+def test_the_numbers_in_the_explanations_are_those_of_the_solutions(solutions):
     text = "".join(c.source for c in nbformat.read(
         ROOT / "book/solutions/05_lstm.ipynb", as_version=4).cells)  # fmt: skip
     assert 4 * (20 * 10 + 20 * 20 + 2 * 20) == 2560
     assert (round(s(5) ** 100, 2), round(s(1) ** 2, 2), round(s(1) ** 3, 2)) == (0.51, 0.53, 0.39)
-    bias_for = solved()["bias_for"]
+    bias_for = solutions["bias_for"]
     assert (round(bias_for(100, 0.5), 1), round(bias_for(1000, 0.5), 1)) == (5.0, 7.3)
     assert 4e-5 < s(-10) < 5e-5
     for said in ("= 2560$", "0.51$", "0.53", "0.39", "of 5.0", "for 7.3", r"5 \cdot 10^{-5}$"):
         assert said in text
-
-
-def test_every_check_has_its_answers():
-    public = {f for name, f in vars(checks).items() if name.startswith("check_")}
-    assert public == WRONG.keys() == RIGHT.keys()
-    assert min(map(len, WRONG.values())) >= 10
-    assert min(map(len, RIGHT.values())) >= 3
-
-
-def sources() -> dict[str, list[str]]:
-    """What each table holds, as source: of a function defined above its body, without its name."""
-    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
-    bodies = {
-        f.name: ast.dump(f.args) + ast.dump(ast.Module(f.body, []))
-        for f in tree.body
-        if isinstance(f, ast.FunctionDef)
-    }
-    tables: dict[str, list[str]] = {}
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets, ast.List(rows)):
-                found = []
-                for row in rows:
-                    match row:
-                        case ast.Starred(table):
-                            found += tables.get(ast.unparse(table), [])
-                        case ast.Tuple([_, answer, *_]):
-                            found.append(bodies.get(ast.unparse(answer), ast.dump(answer)))
-                tables |= dict.fromkeys(map(ast.unparse, targets), found)
-    return tables
-
-
-def test_no_answer_is_there_twice():
-    tables = sources()
-    for check in WRONG:
-        found = tables[f"WRONG[checks.{check.__name__}]"]
-        assert found
-        assert [source for source in found if found.count(source) > 1] == []

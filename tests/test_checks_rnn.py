@@ -4,29 +4,18 @@ They accept right ones, however unusual. A row of a table of wrong answers holds
 answer, and the part of the message that tells the learner of this mistake.
 """
 
-import ast
-import inspect
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
-import pytest
 
-from tools.notebooks import ROOT
+from tests.check_cases import *  # noqa: F403
+from tests.check_cases import Check
 from unrolled.checks import rnn as checks
 from unrolled.data import one_hot, sliding_windows
-from unrolled.grade.wire import decode, encode
 from unrolled.params import Linear, Recurrent, init_linear, init_rnn
 from unrolled.rnn import rnn_forward
-
-Check = Callable[..., None]
-SEEDS = range(1, 6)
 
 
 def stops(*_: Any) -> Any:
@@ -46,6 +35,9 @@ def counts(rnn: Any = None, mlp: Any = None) -> Any:
     return {T: rnn(T) for T in (24, 72)}, {T: mlp(T) for T in (24, 72)}
 
 
+CHECKS, MASTER = checks, "02_rnn"
+SCOPE = {"np": np, "Linear": Linear, "Recurrent": Recurrent}
+SEVERAL = {checks.check_parameters}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
 
@@ -1138,122 +1130,3 @@ RIGHT[checks.check_first_symbol] = [
 RIGHT[checks.check_first_symbol_long] = RIGHT[checks.check_first_symbol]
 
 # --- The tests. ---
-
-PARAMETERS = {check: inspect.signature(check).parameters for check in WRONG}
-SEEDED = [check for check in WRONG if "seed" in PARAMETERS[check]]
-
-
-def asked(check: Check, answer: Any, **seed: int) -> None:
-    check(*answer, **seed) if check is checks.check_parameters else check(answer, **seed)
-
-
-def rows(table: Any) -> list[Any]:
-    return [
-        pytest.param(check, *row, id=f"{check.__name__[6:]}: {name}")
-        for check in table
-        for name, *row in table[check]
-    ]
-
-
-def message_of(check: Check, answer: Any, **seed: int) -> str:
-    with pytest.raises(AssertionError) as refusal:
-        asked(check, answer, **seed)
-    return str(refusal.value)
-
-
-@pytest.mark.parametrize("check, answer, reason", rows(WRONG))
-def test_wrong_answer_is_refused_for_its_reason(check: Check, answer: Any, reason: str):
-    message = message_of(check, answer)
-    assert re.search(reason, message), message
-    assert "Traceback" not in message
-    assert "\n" not in message
-    assert 20 <= len(message) <= 300
-    sentences = re.split(r"[.?!] (?=[A-Z])", message)
-    assert len(sentences) <= 3, message
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_right_answer_is_accepted(check: Check, answer: Any):
-    asked(check, answer)
-
-
-def across(answer: Any) -> Any:
-    """The answer as the grading command has it: what it is, or returns, comes from elsewhere."""
-    if not callable(answer):
-        return decode(encode(answer))
-    return lambda *args: decode(encode(answer(*args)))
-
-
-@pytest.mark.parametrize("check, answer", rows(RIGHT))
-def test_what_the_notebook_accepts_the_command_accepts(check: Check, answer: Any):
-    asked(check, across(answer))
-
-
-@pytest.mark.parametrize("check", SEEDED, ids=lambda check: check.__name__[6:])
-def test_nothing_depends_on_what_is_drawn(check: Check):
-    for seed in SEEDS:
-        for name, answer, reason in WRONG[check]:
-            message = message_of(check, answer, seed=seed)
-            assert re.search(reason, message), f"{name}, seed {seed}: {message}"
-        for _, answer in RIGHT[check]:
-            asked(check, answer, seed=seed)
-
-
-@cache
-def solved() -> dict[str, Any]:
-    """What the answer cells of the master define."""
-    cells = nbformat.read(ROOT / "solutions/02_rnn.ipynb", as_version=4).cells
-    scope: dict[str, Any] = {"np": np, "Linear": Linear, "Recurrent": Recurrent}
-    inside = False
-    for cell in cells:
-        if cell.cell_type == "raw":
-            inside = cell.source.startswith("# BEGIN SOLUTION")
-        elif inside and cell.cell_type == "code":
-            exec(cell.source, scope)
-    return scope
-
-
-@pytest.mark.parametrize("check", WRONG, ids=lambda check: check.__name__[6:])
-def test_master_is_right(check: Check):
-    names = [name for name in PARAMETERS[check] if name != "seed"]
-    check(*(solved()[name] for name in names))
-    for seed in SEEDS if check in SEEDED else []:
-        check(*(solved()[name] for name in names), seed=seed)
-
-
-def test_every_check_has_its_answers():
-    public = {f for name, f in vars(checks).items() if name.startswith("check_")}
-    assert public == WRONG.keys() == RIGHT.keys()
-    assert min(map(len, WRONG.values())) >= 10
-    assert min(map(len, RIGHT.values())) >= 3
-
-
-def sources() -> dict[str, list[str]]:
-    """What each table holds, as source: of a function defined above its body, without its name."""
-    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
-    bodies = {
-        f.name: ast.dump(f.args) + ast.dump(ast.Module(f.body, []))
-        for f in tree.body
-        if isinstance(f, ast.FunctionDef)
-    }
-    tables: dict[str, list[str]] = {}
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets, ast.List(rows)):
-                found = []
-                for row in rows:
-                    match row:
-                        case ast.Starred(table):
-                            found += tables[ast.unparse(table)]
-                        case ast.Tuple([_, answer, *_]):
-                            found.append(bodies.get(ast.unparse(answer), ast.dump(answer)))
-                tables |= dict.fromkeys(map(ast.unparse, targets), found)
-    return tables
-
-
-def test_no_answer_is_there_twice():
-    tables = sources()
-    for check, wrong in WRONG.items():
-        found = tables[f"WRONG[checks.{check.__name__}]"]
-        assert len(found) == len(wrong)
-        assert [source for source in found if found.count(source) > 1] == []
