@@ -55,24 +55,28 @@ NO_BROWSER = (
 AXE = Path(
     str(distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js"))
 )
-# Contrast takes nearly all the time, and the width changes no colour.
-AXE_RULES = {
-    ("light", 1280): ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-    ("dark", 1280): ["wcag2a", "wcag2aa"],
-    ("light", 390): ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice", "-contrast"],
-    ("dark", 390): [],
+# Contrast takes nearly all the time, and the width changes no colour; the dark changes nothing else.
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+COLOURS = ["color-contrast", "link-in-text-block"]
+AXE_RULES: dict[tuple[str, int], dict[str, Any]] = {
+    ("light", 1280): {"runOnly": {"type": "tag", "values": TAGS}},
+    ("dark", 1280): {"runOnly": {"type": "rule", "values": COLOURS}},
+    ("light", 390): {
+        "runOnly": {"type": "tag", "values": TAGS},
+        "rules": {rule: {"enabled": False} for rule in COLOURS},
+    },
 }
 # A chapter has thousands of tokens of code and hundreds of formulas. A block of code or a formula
-# is taken out while axe looks if all its kinds, in the same colours on the same background, stand
-# before it. A formula in a link or a heading stays, as it may be all of it, and so does one in a
-# box of its own, which may scroll. `preload` would read style sheets again by requests that
-# browsers forbid on file://.
-RUN_AXE = """async tags => {
+# is taken out while axe looks if all its kinds, in the same colours on the same background, were
+# there before it, on this page or on another in the same mode. A formula in a link or a heading
+# stays, as it may be all of it, and so does one in a box of its own, which may scroll. `preload`
+# would read style sheets again by requests that browsers forbid on file://.
+RUN_AXE = """async ([rules, known]) => {
   const behind = e => {
     while (e && getComputedStyle(e).backgroundColor === "rgba(0, 0, 0, 0)") e = e.parentElement;
     return e ? getComputedStyle(e).backgroundColor : "";
   };
-  const seen = new Set(), holes = [], repeated = [];
+  const seen = new Set(known), holes = [], repeated = [];
   for (const e of document.querySelectorAll(".highlight, :is(p, li, dd, td) > span.math")) {
     if (e.closest("a, th, summary")) continue;
     const where = [".cell_output", ".cell_input"].map(c => !!e.closest(c)) + behind(e);
@@ -89,9 +93,7 @@ RUN_AXE = """async tags => {
     holes.push([hole, e]);
   }
   const result = await axe.run(document, {
-    runOnly: {type: "tag", values: tags.filter(tag => tag[0] !== "-")},
-    rules: {"color-contrast": {enabled: !tags.includes("-contrast")}},
-    resultTypes: ["violations"], preload: false,
+    ...rules, resultTypes: ["violations"], preload: false,
   });
   // axe does not read MathML, so it takes a heading that is one formula for an empty one.
   const formula = n => document.querySelector(n.target[0])?.matches("th:has(math)");
@@ -99,9 +101,10 @@ RUN_AXE = """async tags => {
     if (v.id === "empty-table-header") v.nodes = v.nodes.filter(n => !formula(n));
   }
   holes.forEach(([hole, e]) => hole.replaceWith(e));
-  return result.violations.filter(v => v.nodes.length).map(v =>
+  const found = result.violations.filter(v => v.nodes.length).map(v =>
     `${v.id} (${v.impact}), ${v.nodes.length} times: `
     + v.nodes.slice(0, 3).map(n => n.html.slice(0, 150)).join(" | "));
+  return [found, [...seen]];
 }"""
 
 SETTLE = """async () => {
@@ -237,6 +240,7 @@ class Visit:
         self.page: Page = context.new_page()
         self.requests: set[str] = set()
         self.errors: list[str] = []
+        self.seen: dict[str, list[str]] = {mode: [] for mode in MODES}  # as axe has seen it
         self.page.on("request", lambda r: self.requests.add(r.url))
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
@@ -271,8 +275,13 @@ class Visit:
         self.page.evaluate(REST)
 
     def axe(self, mode: str) -> list[str]:
-        tags = AXE_RULES[mode, self.width]
-        found: list[str] = self.page.evaluate(RUN_AXE, tags) if tags else []
+        if (mode, self.width) not in AXE_RULES:
+            return []
+        rules = AXE_RULES[mode, self.width]
+        found: list[str]
+        found, seen = self.page.evaluate(RUN_AXE, [rules, self.seen[mode]])
+        # What was found wanting is looked at again wherever it stands.
+        self.seen[mode] = self.seen[mode] if found else seen
         return found
 
     def findings(self, base: str) -> dict[str, list[str]]:
