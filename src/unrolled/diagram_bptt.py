@@ -76,7 +76,9 @@ def _weights(ax: Axes, T: int, *, backward: bool) -> None:
     place = LEFT + STEP * (T - 1.5)  # between the last two steps, clear of their inputs
     for t in range(1, T + 1):
         x = LEFT + STEP * (t - 1)
-        use, shared = (x + (0.3 if x < place else -0.3), H - 0.38), (place, 0.75)
+        # Spread along the box, so that a long arrow keeps clear of the inputs it passes.
+        use = (x + (0.3 if x < place else -0.3), H - 0.38)
+        shared = (place + 0.1 * (x - place), 0.82)
         start, end = (use, shared) if backward else (shared, use)
         arrow(ax, start, end, color=color, gap=0.02, dashed=backward)
-    box(ax, (place, 0.42), label, color=color, size=(2.0 if backward else 1.0, 0.62))
+    box(ax, (place, 0.42), label, color=color, size=(2.0 if backward else 1.0, 0.78))
