@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unrolled.gru import gru_forward
 from unrolled.lstm import lstm_forward
-from unrolled.params import Recurrent, init_lstm, init_rnn
+from unrolled.params import Recurrent, init_gru, init_lstm, init_rnn
 from unrolled.rnn import rnn_forward
-from unrolled.torch_twins import lstm_twin, rnn_twin, tensor
+from unrolled.torch_twins import gru_twin, lstm_twin, rnn_twin, tensor
 
 BOOK = Path(__file__).parent.parent / "book"
 SIZES = {"T": 6, "B": 3, "D": 2, "H": 4}
@@ -26,7 +27,7 @@ def notation_rows(layer: str) -> list[dict[str, str]]:
     return [match.groupdict() for match in map(ROW.match, table.splitlines()) if match]
 
 
-ROWS, LSTM_ROWS = notation_rows("RNN"), notation_rows("LSTM")
+ROWS, LSTM_ROWS, GRU_ROWS = map(notation_rows, ("RNN", "LSTM", "GRU"))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,22 @@ def lstm_names() -> dict[str, object]:
     return {"ours": ours, "theirs": theirs | dict(twin.named_parameters())}
 
 
-@pytest.mark.parametrize("rows, count", [(ROWS, 8), (LSTM_ROWS, 6)], ids=["rnn", "lstm"])
+@pytest.fixture(scope="module")
+def gru_names() -> dict[str, object]:
+    """The same for the GRU, with what its cache holds beside the state."""
+    rng = np.random.default_rng(0)
+    T, B, D, H = SIZES.values()
+    params = init_gru(D, H, rng=rng)
+    h0 = rng.normal(size=(B, H))
+    cache = gru_forward(params, rng.normal(size=(T, B, D)), h0)[2]
+    ours = {**params._asdict(), "r": cache.r, "z": cache.z, "n": cache.n, "m": cache.m}
+    ours |= {"h": cache.h, "H": H}
+    return {"ours": ours, "theirs": dict(gru_twin(params).named_parameters())}
+
+
+@pytest.mark.parametrize(
+    "rows, count", [(ROWS, 8), (LSTM_ROWS, 6), (GRU_ROWS, 4)], ids=["rnn", "lstm", "gru"]
+)
 def test_the_table_is_there_and_names_every_parameter(rows, count):
     assert len(rows) == count
     code = {row["code"] for row in rows}
@@ -71,6 +87,21 @@ def test_the_table_is_there_and_names_every_parameter(rows, count):
 @pytest.mark.parametrize("row", LSTM_ROWS, ids=[row["code"] for row in LSTM_ROWS])
 def test_the_lstm_of_the_table_is_that_of_torch(row, lstm_names):
     test_code_and_torch_name_the_same_numbers(row, lstm_names)
+
+
+@pytest.mark.parametrize("row", GRU_ROWS, ids=[row["code"] for row in GRU_ROWS])
+def test_the_gru_of_the_table_is_that_of_torch(row, gru_names):
+    test_code_and_torch_name_the_same_numbers(row, gru_names)
+
+
+def test_the_gates_of_the_gru_make_its_state_as_the_table_says(gru_names):
+    ours = gru_names["ours"]
+    r, z, n, m, h, H = (ours[name] for name in ("r", "z", "n", "m", "h", "H"))
+    assert np.allclose((1 - z) * n + z * h[:-1], h[1:], rtol=0, atol=1e-12)
+    product = h[:-1] @ ours["W_hh"][2 * H :].T + ours["b_hh"][2 * H :]
+    assert np.allclose(m, product, rtol=0, atol=1e-12)
+    assert r.min() > 0
+    assert r.max() < 1
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["code"] for row in ROWS])
@@ -126,7 +157,8 @@ def test_the_glossary_holds_every_term_and_its_chapter():
 
 def test_the_glossary_is_sorted_and_every_entry_stands_in_its_chapter():
     entries = glossary()
-    assert [term for term, _, _ in entries] == sorted((term for term, _, _ in entries), key=str.casefold)
+    terms = [term for term, _, _ in entries]
+    assert terms == sorted(terms, key=str.casefold)
     for term, chinese, chapter in entries:
         text = (BOOK / chapter).read_text(encoding="utf-8")
         assert chinese in text, f"{chapter} does not name {term} ({chinese})"

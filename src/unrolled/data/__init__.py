@@ -3,6 +3,7 @@
 from unrolled.data._packages import MissingDataError
 from unrolled.data.digits import Digits, load_digits
 from unrolled.data.generated import TEMPORAL_ORDER, adding, copy, selective_copying, temporal_order
+from unrolled.data.mnist1d import MNIST1D, load_mnist1d
 from unrolled.data.names import Names, load_names
 from unrolled.data.reber import REBER, ReberBatch, embedded_reber, is_legal, legal_next
 from unrolled.data.sequences import (
@@ -19,6 +20,7 @@ from unrolled.data.tasks import ForecastTask, accuracy, forecast_task, weather_f
 from unrolled.data.weather import Weather, load_weather
 
 __all__ = [
+    "MNIST1D",
     "PAD",
     "REBER",
     "TEMPORAL_ORDER",
@@ -39,6 +41,7 @@ __all__ = [
     "is_legal",
     "legal_next",
     "load_digits",
+    "load_mnist1d",
     "load_names",
     "load_shakespeare",
     "load_weather",
