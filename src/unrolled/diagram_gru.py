@@ -48,7 +48,7 @@ def draw_gru(ax: Axes, upto: str = "reset gate", *, backward: bool = False) -> N
 
     Notes
     -----
-    Chapter 6; Cho et al. (2014), in the variant of torch.
+    Chapter 6, "One gate for two"; Cho et al. (2014), in the variant of torch.
     """
     if upto not in PARTS:
         raise ValueError(f"upto must be one of {', '.join(PARTS)}, got {upto!r}")
@@ -74,10 +74,12 @@ def draw_gru(ax: Axes, upto: str = "reset gate", *, backward: bool = False) -> N
 
 def _state(ax: Axes, color: str) -> None:
     """Draw the line of the state, with the places where it is multiplied and added to."""
-    line = {"color": color, "width": 3.0}
-    _line(ax, [(_LEFT + 0.05, _STATE), (_Z - _RADIUS, _STATE)], **line)
-    _line(ax, [(_Z + _RADIUS, _STATE), (_N - _RADIUS, _STATE)], **line)
-    _line(ax, [(_N + _RADIUS, _STATE), (_RIGHT - 0.2, _STATE)], **line)
+    for start, end in (
+        (_LEFT + 0.05, _Z - _RADIUS),
+        (_Z + _RADIUS, _N - _RADIUS),
+        (_N + _RADIUS, _RIGHT - 0.2),
+    ):
+        _line(ax, [(start, _STATE), (end, _STATE)], color, width=3.0)
     arrow(ax, (_RIGHT - 0.6, _STATE), (_RIGHT + 0.1, _STATE), color=color, gap=0.0)
     ax.text(_LEFT - 0.35, _STATE, "$h_{t-1}$", ha="center", va="center")
     ax.text(_RIGHT + 0.4, _STATE, "$h_t$", ha="center", va="center")

@@ -85,8 +85,9 @@ def gru_cell(params: Recurrent, x_t: Array, h_prev: Array) -> Array:
 
     Notes
     -----
-    Chapter 6; Cho et al. (2014), in the variant of torch: r multiplies after the product with
-    ``W_hn``, and z is the share that is kept. Equal to ``torch.nn.GRUCell``.
+    Chapter 6, "One step, then all of them"; Cho et al. (2014), in the variant of torch: r
+    multiplies after the product with ``W_hn``, and z is the share that is kept. Equal to
+    ``torch.nn.GRUCell``.
     """
     D, H = check_recurrent(params, 3, "x_t", x_t)
     check_shape("x_t", x_t, B=None, D=D)
@@ -145,7 +146,7 @@ def gru_forward(
 
     Notes
     -----
-    Chapter 6; Cho et al. (2014). Equal to ``torch.nn.GRU``.
+    Chapter 6, "One step, then all of them"; Cho et al. (2014). Equal to ``torch.nn.GRU``.
     """
     D, H = check_recurrent(params, 3, "x", x)
     check_shape("x", x, T=None, B=None, D=D)
@@ -235,7 +236,7 @@ def gru_backward(
 
     Notes
     -----
-    Chapter 6; Cho et al. (2014).
+    Chapter 6, "The way back"; Cho et al. (2014).
     """
     check_upstream(cache.h, dout, dh_n=dh_n)
     (W_ih, W_hh, _, _), x, h, gates, m, lengths = cache
