@@ -42,7 +42,7 @@ UNSTABLE = {
 }
 # What a chapter may show: printed text, values, sources as Markdown, and figures.
 TYPES = {"text/plain", "text/markdown", "image/png"}
-TAGS = {"hide-input", "hide-output", "keep-colors", "raises-exception"}
+TAGS = {"hide-input", "hide-output", "keep-colors", "raises-exception", "remove-input"}
 MIN_WORDS = 5
 
 Guard = Callable[[Any], Iterator[str]]
