@@ -55,7 +55,7 @@ NO_BROWSER = (
 AXE = Path(
     str(distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js"))
 )
-# Contrast takes nearly all the time, and the width changes no colour; the dark changes nothing else.
+# Contrast takes nearly all the time. The width changes no colour, and the dark nothing else.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
 AXE_RULES: dict[tuple[str, int], dict[str, Any]] = {
