@@ -8,6 +8,7 @@ import pytest
 from tests import test_planted_bugs as machinery
 
 planted = machinery.planted
+machinery.TEST_FILES["encoder"] = "test_seq2seq"
 
 # module: {test: [(text, what it is replaced by), …]}
 EDITS = {
@@ -68,10 +69,10 @@ EDITS = {
     "seq2seq": {
         "test_loss_and_gradients_equal_torch": [
             # The two ways into the encoder, and the two into the decoder's states.
-            ("layer_backward(cache.encoder, doutputs, dstate)",
-             "layer_backward(cache.encoder, None, dstate)"),
-            ("layer_backward(cache.encoder, doutputs, dstate)",
-             "layer_backward(cache.encoder, doutputs, dstate if doutputs is None else None)"),
+            ("encoder_backward(cache.encoder, doutputs, dstate)",
+             "encoder_backward(cache.encoder, None, dstate)"),
+            ("encoder_backward(cache.encoder, doutputs, dstate)",
+             "encoder_backward(cache.encoder, doutputs, dstate if doutputs is None else None)"),
             ("dkeys + dvalues", "dkeys"),
             ("dkeys + dvalues", "dvalues"),
             ("dh + dquery", "dh"),
@@ -97,6 +98,27 @@ EDITS = {
             ("return Memory(outputs.swapaxes(0, 1), mask", "return Memory(outputs, mask"),
         ],
         "test_initial_parameters": [("draw(H, 1).W[0]", "draw(1, H).W[:, 0]")],
+    },
+    "encoder": {
+        "test_two_directions_equal_torch": [
+            ("(cell, params, x, lengths=lengths)\n    return outputs",
+             "(cell, params, x)\n    return outputs"),
+            ("np.concatenate(both, axis=-1)", "np.concatenate(both[::-1], axis=-1)"),
+            ("np.s_[:H, H:]", "np.s_[H:, :H]"),
+            ("np.s_[:H, H:]", "np.s_[:H, :H]"),
+            ("bidirectional_backward(cache, doutputs, halves)",
+             "bidirectional_backward(cache, None, halves)"),
+            ("bidirectional_backward(cache, doutputs, halves)",
+             "bidirectional_backward(cache, doutputs, None if doutputs is not None else halves)"),
+        ],
+        "test_padding_has_no_influence": [
+            ("layer_forward(cell, params, x, lengths=lengths)\n    outputs",
+             "layer_forward(cell, params, x)\n    outputs"),
+        ],
+        "test_loss_and_gradients_equal_torch": [
+            ("return layer_backward(cache, doutputs, dstate)",
+             "return layer_backward(cache, None, dstate)"),
+        ],
     },
     "decoding": {
         "test_greedy_against_a_plain_loop": [
@@ -164,4 +186,5 @@ def test_the_bug_is_caught(planted, module, test, old, new):
 
 
 def test_there_are_enough_of_them():
-    assert all(sum(map(len, tests.values())) >= 12 for tests in EDITS.values())
+    few = {"encoder": 8}  # it is short
+    assert all(sum(map(len, EDITS[name].values())) >= few.get(name, 12) for name in EDITS)

@@ -110,6 +110,18 @@ def test_tree_map_keeps_types_places_and_arguments_in_order():
     same(mapped[0].W, np.full((2, 3), 686.0))
 
 
+def test_names_are_in_the_order_of_the_arrays():
+    tree = nested(0)
+    named = P.name_arrays(tree)
+    assert [*map(id, named.values())] == [*map(id, P.tree_arrays(tree))]
+    assert list(named)[:3] == ["0.W", "0.b", "1.0"]
+    assert list(P.name_arrays({"a": tree[0], "b": [None, np.ones(1)]}, "x")) == [
+        *("x.a.W", "x.a.b", "x.b.1"),
+    ]
+    assert P.name_arrays((None, ())) == {}
+    assert list(P.name_arrays(np.ones(2), "alone")) == ["alone"]
+
+
 def test_tree_arrays_lists_the_very_arrays_in_order():
     tree = nested(0)
     arrays = P.tree_arrays(tree)

@@ -20,12 +20,14 @@ def problems(root: Path) -> list[str]:
     results = {p.stem: p for p in (root / "book/results").glob("*.json") if p.stem != "timings"}
     found += [f"{name}: no stored result" for name in sorted(scripts.keys() - results.keys())]
     found += [f"{name}: no script" for name in sorted(results.keys() - scripts.keys())]
+    arrays = {p.stem for p in (root / "book/results").glob("*.npz")}
+    found += [f"{name}: arrays without a result" for name in sorted(arrays - results.keys())]
     for name in sorted(scripts.keys() & results.keys()):
         missing = KEYS - json.loads(results[name].read_text(encoding="utf-8")).keys()
         if missing:
             found.append(f"{name}: the result lacks {sorted(missing)}")
         elif is_stale(scripts[name], results[name]):
-            found.append(f"{name}: the script has changed; run 'make experiments'")
+            found.append(f"{name}: the script or the arrays have changed; run 'make experiments'")
     return found
 
 
@@ -61,9 +63,29 @@ def planted(tmp_path: Path) -> tuple[Path, Path]:
     return script, result
 
 
+CHANGED = ["01_a: the script or the arrays have changed; run 'make experiments'"]
+
+
 def test_a_changed_script_is_refused(planted, tmp_path: Path):
     planted[0].write_text("print(2)\n")
-    assert problems(tmp_path) == ["01_a: the script has changed; run 'make experiments'"]
+    assert problems(tmp_path) == CHANGED
+
+
+def test_arrays_that_are_not_those_of_the_result_are_refused(planted, tmp_path: Path):
+    _, result = planted
+    arrays = result.with_suffix(".npz")
+    arrays.write_bytes(b"1")
+    assert problems(tmp_path) == CHANGED  # the result knows of none
+    stored = json.loads(result.read_text())
+    stored["arrays_sha256"] = hashlib.sha256(b"1").hexdigest()
+    result.write_text(json.dumps(stored))
+    assert problems(tmp_path) == []
+    arrays.write_bytes(b"2")
+    assert problems(tmp_path) == CHANGED
+    arrays.unlink()
+    assert problems(tmp_path) == CHANGED
+    arrays.with_stem("02_b").write_bytes(b"1")
+    assert problems(tmp_path) == ["02_b: arrays without a result", *CHANGED]
 
 
 def test_a_missing_result_is_refused(planted, tmp_path: Path):

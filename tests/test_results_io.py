@@ -7,7 +7,9 @@ import platform
 import numpy as np
 import pytest
 
+from tests.helpers import flat, same
 from unrolled import results
+from unrolled.seq2seq import init_seq2seq
 
 RUNS = [{"loss": [0.1, 1 / 3], "name": "é", "best": None}, {"loss": [1e-300], "done": True}]
 
@@ -70,6 +72,48 @@ def test_the_hash_is_of_the_text_and_not_of_its_line_ends(script):
     assert results.script_hash(script) == expected
     script.write_bytes(text.replace("1", "2").encode())
     assert results.script_hash(script) != expected
+
+
+def some_params(dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    return init_seq2seq("gru", 5, 4, 2, 6, bidirectional=True, rng=rng, dtype=dtype)
+
+
+def test_arrays_come_back_as_they_went_but_for_their_precision(script, monkeypatch):
+    first, second = some_params(np.float32, 0), some_params(np.float32, 1)
+    settings = {"settings": {}, "seeds": [0], "runs": RUNS}
+    file = results.save_result(script, **settings, arrays={"first": first, "second": second})
+    arrays = file.with_suffix(".npz")
+    assert json.loads(file.read_text())["arrays_sha256"] == results.file_hash(arrays)
+    monkeypatch.chdir(script.parent)
+    for dtype in (np.float32, np.float64):
+        loaded = results.load_arrays("01_xor", "second", like=some_params(dtype, 2))
+        assert type(loaded) is type(second)
+        assert type(loaded.encoder) is type(second.encoder)
+        assert loaded.combine is None
+        for a, b in zip(flat(loaded), flat(second), strict=True):
+            same(a, b.astype(np.float16).astype(dtype))
+    # The same bytes for the same numbers, and none for a result without arrays.
+    before = arrays.read_bytes()
+    results.save_result(script, **settings, arrays={"first": first, "second": second})
+    assert arrays.read_bytes() == before
+    assert "arrays_sha256" not in json.loads(results.save_result(script, **settings).read_text())
+    assert not arrays.exists()
+    with pytest.raises(FileNotFoundError, match="^no stored result '01_xor' in "):
+        results.load_arrays("01_xor", "second", like=first)
+
+
+def test_arrays_that_do_not_fit_are_refused(script, monkeypatch):
+    params = some_params(np.float32)
+    results.save_result(script, settings={}, seeds=[0], runs=[], arrays={"a": params})
+    monkeypatch.chdir(script.parent)
+    with pytest.raises(ValueError, match="^like must have the structure of 'b' in 01_xor, differs"):
+        results.load_arrays("01_xor", "b", like=params)
+    with pytest.raises(ValueError, match=r"differs in a\.output\.W, a\.output\.b$"):
+        results.load_arrays("01_xor", "a", like=params._replace(output=None))
+    wrong = params._replace(source_embedding=np.zeros((5, 3), np.float32))
+    with pytest.raises(ValueError, match=r"^a\.source_embedding must have shape"):
+        results.load_arrays("01_xor", "a", like=wrong)
 
 
 def test_a_package_that_is_not_installed_has_no_version(script, monkeypatch):

@@ -14,6 +14,7 @@ from unrolled import attention as A
 from unrolled import decoding as D
 from unrolled import functional, optim, torch_twins
 from unrolled import gradient_check as G
+from unrolled import layers as L
 from unrolled import params as P
 from unrolled import seq2seq as S
 
@@ -23,11 +24,14 @@ SCORES = [None, "scaled", "dot", "general", "additive"]
 SIZES = [(6, 5, 4, 3, 7, 9, 8), (6, 5, 1, 3, 7, 9, 8), (1, 5, 4, 3, 7, 9, 8), (6, 1, 4, 3, 7, 9, 8)]
 
 
-def random_params(cell, size, score, dtype=np.float64, seed=0):
+def random_params(cell, size, score, dtype=np.float64, seed=0, bidirectional=False):
     """Parameters of which none is zero or like another."""
     _, _, _, E, H, V_source, V_target = size
     rng = np.random.default_rng(seed)
-    params = S.init_seq2seq(cell, V_source, V_target, E, H, score=score, rng=rng, dtype=dtype)
+    params = S.init_seq2seq(
+        *(cell, V_source, V_target, E, H),
+        score=score, bidirectional=bidirectional, rng=rng, dtype=dtype,
+    )  # fmt: skip
     return rebuild(
         params, [(a + 0.3 * rng.normal(size=a.shape)).astype(dtype) for a in flat(params)]
     )
@@ -57,6 +61,16 @@ def random_batch(size, seed=1):
     return source, lengths[0], target[:-1], target[1:], lengths[1]
 
 
+def two_directions(cell, params):
+    """torch's own bidirectional layer; its parameters come in the order of the two layers."""
+    (_, D), H = params.forward.W_ih.shape, params.forward.W_hh.shape[1]
+    layer = getattr(torch.nn, cell.upper())(D, H, bidirectional=True, dtype=torch.float64)
+    with torch.no_grad():
+        for p, array in zip(layer.parameters(), flat(params), strict=True):
+            p.copy_(torch.tensor(array))
+    return layer
+
+
 class Twin:
     """The same network of torch's parts; ``parameters`` in the order of ``flat(params)``."""
 
@@ -64,7 +78,11 @@ class Twin:
         embed = partial(torch.nn.Embedding.from_pretrained, freeze=False)
         layer = getattr(torch_twins, f"{cell}_twin")
         self.source, self.target = (embed(torch.tensor(W)) for W in params[:2])
-        self.encoder, self.decoder = layer(params.encoder), layer(params.decoder)
+        self.decoder = layer(params.decoder)
+        if isinstance(params.encoder, L.Bidirectional):
+            self.encoder = two_directions(cell, params.encoder)
+        else:
+            self.encoder = layer(params.encoder)
         self.output = torch_twins.linear_twin(params.output)
         parts = [self.source, self.target, self.encoder, self.decoder]
         self.parameters = [p for part in parts for p in part.parameters()]
@@ -81,6 +99,12 @@ class Twin:
         packed = pack_padded_sequence(self.source(source), lengths, enforce_sorted=False)
         outputs, state = self.encoder(packed)
         outputs, _ = pad_packed_sequence(outputs, total_length=len(source))
+        if self.encoder.bidirectional:  # (2, B, H/2) to (1, B, H)
+            beside = [
+                torch.cat([*part], dim=-1)[None]
+                for part in (state if isinstance(state, tuple) else [state])
+            ]
+            state = beside[0] if len(beside) == 1 else tuple(beside)
         h, _ = self.decoder(self.target(target_in), state)
         if self.score is None:
             return self.output(h), None
@@ -123,6 +147,43 @@ def test_loss_and_gradients_equal_torch(cell, score, size):
     agree(grads, [p.grad for p in twin.parameters])
     # The same structure, None for None.
     assert [type(part) for part in grads] == [type(part) for part in params]
+
+
+@pytest.mark.parametrize("size", [(6, 5, 4, 3, 10, 9, 8), (1, 1, 1, 3, 2, 9, 8)])
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_directions_equal_torch(cell, score, size):
+    params, batch = random_params(cell, size, score, bidirectional=True), random_batch(size)
+    assert type(params.encoder) is L.Bidirectional
+    loss, grads = S.seq2seq_loss(cell, params, *batch, score=score)
+    twin = Twin(cell, params, score)
+    expected = twin.loss(*batch)
+    expected.backward()
+    close(np.float64(loss), expected)
+    agree(grads, [p.grad for p in twin.parameters])
+    # The same structure, None for None.
+    assert [type(part) for part in grads] == [type(part) for part in params]
+
+
+@pytest.mark.parametrize("score", [None, "dot"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_directions_are_decoded_and_blind_to_padding(cell, score):
+    size = (6, 5, 4, 3, 10, 9, 8)
+    params = leaves_untouched(random_params, cell, size, score, np.float32, bidirectional=True)
+    source, lengths, target_in, *_ = random_batch(size)
+    logits, _, _ = S.seq2seq_forward(cell, params, source, lengths, target_in, score=score)
+    assert logits.dtype == np.float32
+    other = np.where(np.arange(6)[:, None] < lengths, source, 8 - source)
+    same(S.seq2seq_forward(cell, params, other, lengths, target_in, score=score)[0], logits)
+    memory = S.encode(cell, params, source, lengths)
+    for tokens, expected in zip(target_in, functional.log_softmax(logits), strict=True):
+        log_probs, memory = S.decode_step(cell, params, tokens, memory, score=score)
+        close(log_probs, expected, rel=1e-5)
+
+
+def test_two_directions_need_an_even_size():
+    with pytest.raises(ValueError, match="^H must be even for a bidirectional encoder, got 7$"):
+        random_params("gru", SIZES[0], None, bidirectional=True)
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -2,7 +2,8 @@
 
 python -m tools.experiments
 
-experiments/NN_name.py writes book/results/NN_name.json with the sha256 of its own text.
+experiments/NN_name.py writes book/results/NN_name.json with the sha256 of its own text, and of
+NN_name.npz if it stores arrays as well.
 """
 
 import json
@@ -12,15 +13,19 @@ from pathlib import Path
 
 from tools.notebooks import ROOT
 from tools.notebooks import main as store_outputs
-from unrolled.results import script_hash
+from unrolled.results import file_hash, script_hash
 
 
 def is_stale(script: Path, result: Path) -> bool:
-    """Tell whether the result is missing or was made by another version of the script."""
+    """Tell whether the result is missing, lost its arrays, or was made by another version."""
     if not result.exists():
         return True
     stored = json.loads(result.read_text(encoding="utf-8"))
-    return bool(stored.get("script_sha256") != script_hash(script))
+    beside = result.with_suffix(".npz")
+    arrays = file_hash(beside) if beside.exists() else None
+    return bool(
+        stored.get("script_sha256") != script_hash(script) or stored.get("arrays_sha256") != arrays
+    )
 
 
 def main() -> int:

@@ -118,8 +118,9 @@ def attention_forward(
 
     Notes
     -----
-    Chapter 9; Bahdanau, Cho & Bengio (2015) for additive, Luong, Pham & Manning (2015) for dot and
-    general, Vaswani et al. (2017) for scaled: ``torch.nn.functional.scaled_dot_product_attention``.
+    Chapter 9, "Four scores"; Bahdanau, Cho & Bengio (2015) for additive, Luong, Pham & Manning
+    (2015) for dot and general, Vaswani et al. (2017) for scaled, which equals
+    ``torch.nn.functional.scaled_dot_product_attention``.
     """
     _check_arguments(params, score, query, keys, values)
     if mask is not None:
@@ -181,7 +182,8 @@ def attention_backward(
 
     Notes
     -----
-    Chapter 9. The mask needs no line here: a weight of 0 lets nothing through to its score.
+    Chapter 9, "The way back". The mask needs no line here: a weight of 0 lets nothing through to
+    its score.
     """
     weights, values = cache.weights.swapaxes(0, 1), cache.values.swapaxes(0, 1)
     (B, T, S), Dv = weights.shape, values.shape[-1]

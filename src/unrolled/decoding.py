@@ -56,7 +56,8 @@ def greedy(step: Step, state: Any, *, bos: int, eos: int, max_length: int) -> li
 
     Notes
     -----
-    Chapter 8. The sequence of the likeliest symbols need not be the likeliest sequence.
+    Chapter 8, "Greedy, at random, or with a beam". The sequence of the likeliest symbols
+    need not be the likeliest sequence.
     """
     return _decode(lambda log_probs: log_probs.argmax(axis=-1), step, state, bos, eos, max_length)
 
@@ -85,8 +86,9 @@ def sample(
 
     Notes
     -----
-    Chapter 8; Gumbel (1954) for the noise: ``argmax(log p / temperature + noise)`` is distributed
-    like a draw from ``softmax(log p / temperature)``.
+    Chapter 8, "Greedy, at random, or with a beam"; Gumbel (1954) for the noise:
+    ``argmax(log p / temperature + noise)`` is distributed like a draw from
+    ``softmax(log p / temperature)``.
     """
     if not temperature >= 0:
         raise ValueError(f"temperature must be at least 0, got {temperature}")
@@ -145,7 +147,8 @@ def beam_search(
 
     Notes
     -----
-    Chapter 8; Sutskever, Vinyals & Le (2014). The length penalty is that of Wu et al. (2016).
+    Chapter 8, "Greedy, at random, or with a beam"; Sutskever, Vinyals & Le (2014). The
+    length penalty is that of Wu et al. (2016).
     """
     check_positive("width", width)
     check_positive("max_length", max_length)

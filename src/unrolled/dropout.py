@@ -50,7 +50,7 @@ def dropout_mask(
 
     Notes
     -----
-    Chapter 7; Srivastava et al. (2014).
+    Chapter 7, "Switching units off"; Srivastava et al. (2014).
     """
     if not 0 <= p < 1:
         raise ValueError(f"p must be at least 0 and less than 1, got {p}")
@@ -92,8 +92,8 @@ def dropout_forward(
 
     Notes
     -----
-    Chapter 7; Zaremba, Sutskever & Vinyals (2014) between layers, Gal & Ghahramani (2016) with one
-    mask a sequence.
+    Chapter 7, "Switching units off"; Zaremba, Sutskever & Vinyals (2014) between layers, Gal &
+    Ghahramani (2016) with one mask a sequence.
     """
     check_float("x", x)
     if per not in ("element", "sequence"):
@@ -182,7 +182,7 @@ def masked_layer_forward(
 
     Notes
     -----
-    Chapter 7; Gal & Ghahramani (2016).
+    Chapter 7, "Where may a mask go?"; Gal & Ghahramani (2016).
     """
     layer = get_layer(cell)
     check_float("x", x)

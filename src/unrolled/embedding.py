@@ -48,7 +48,8 @@ def embedding_forward(W: Array, ids: Array) -> tuple[Array, EmbeddingCache]:
 
     Notes
     -----
-    Chapter 8; Bengio, Ducharme, Vincent & Jauvin (2003). Equal to ``torch.nn.Embedding``.
+    Chapter 8, "An encoder and a decoder"; Bengio, Ducharme, Vincent & Jauvin (2003). Equal to
+    ``torch.nn.Embedding``.
     """
     check_float("W", W)
     check_shape("W", W, V=None, E=None)
@@ -95,7 +96,7 @@ def embedding_backward(cache: EmbeddingCache, dout: Array) -> Array:
 
     Notes
     -----
-    Chapter 8.
+    Chapter 8, "The way back".
     """
     W, ids = cache
     V, E = W.shape

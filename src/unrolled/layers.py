@@ -174,7 +174,7 @@ def bidirectional_forward(
 
     Notes
     -----
-    Chapter 9; Schuster & Paliwal (1997). Equal to torch's layers with ``bidirectional=True``.
+    Chapter 9, "Three curves"; Schuster & Paliwal (1997). As torch with ``bidirectional=True``.
     """
     check_type("params", params, Bidirectional, "a Bidirectional")
     state_f, state_b = parts_of("state", state, "a pair (forward, backward)")
@@ -239,7 +239,7 @@ def stacked_forward(
 
     Notes
     -----
-    Chapter 7; Graves, Mohamed & Hinton (2013). Equal to torch's layers with ``num_layers``.
+    Graves, Mohamed & Hinton (2013). Equal to torch's layers with ``num_layers``.
     """
     if isinstance(params, Recurrent | Bidirectional):
         raise TypeError("params must be a sequence of layers, got a single one")

@@ -215,6 +215,25 @@ def tree_arrays(tree: Any) -> list[Array]:
     return [] if tree is None else [tree]
 
 
+def name_arrays(tree: Any, prefix: str = "") -> dict[str, Array]:
+    """Name every array of nested tuples, lists and dicts: by fields, places and keys, with dots.
+
+    Examples
+    --------
+    >>> layers = init_mlp([2, 3, 1], rng=np.random.default_rng(0))
+    >>> list(name_arrays(layers, "mlp"))
+    ['mlp.0.W', 'mlp.0.b', 'mlp.1.W', 'mlp.1.b']
+    """
+    if not isinstance(tree, tuple | list | dict):
+        return {} if tree is None else {prefix: tree}
+    fields = tree if isinstance(tree, dict) else getattr(tree, "_fields", range(len(tree)))
+    parts = tree.values() if isinstance(tree, dict) else tree
+    named: dict[str, Array] = {}
+    for field, part in zip(fields, parts, strict=True):
+        named |= name_arrays(part, f"{prefix}.{field}" if prefix else str(field))
+    return named
+
+
 def count_parameters(params: Any) -> int:
     """Count the numbers that training may change.
 

@@ -39,8 +39,8 @@ def cosine(step: int, *, total: int, lr: float, warmup: int = 0, final: float = 
 
     Notes
     -----
-    Chapter 7; Loshchilov & Hutter (2017). Equal to ``torch.optim.lr_scheduler.LinearLR`` followed
-    by ``CosineAnnealingLR``.
+    Chapter 7, "How fast, how large"; Loshchilov & Hutter (2017). Equal to
+    ``torch.optim.lr_scheduler.LinearLR`` followed by ``CosineAnnealingLR``.
     """
     _check_step(step)
     check_positive("lr", lr)

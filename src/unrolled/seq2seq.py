@@ -1,5 +1,6 @@
 """Sequence to sequence: an encoder reads, a decoder writes, with attention between them or not."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ from unrolled.attention import (
     lengths_mask,
 )
 from unrolled.embedding import EmbeddingCache, embedding_backward, embedding_forward
+from unrolled.encoder import EncoderCache, encoder_backward, encoder_forward
 from unrolled.functional import log_softmax
-from unrolled.layers import Cache, State, get_layer, layer_backward, layer_forward
+from unrolled.layers import Bidirectional, Cache, State, get_layer, layer_backward, layer_forward
 from unrolled.losses import cross_entropy
 from unrolled.neurons import LinearCache, linear_backward, linear_forward
 from unrolled.params import Linear, Recurrent, init_linear
@@ -30,7 +32,7 @@ class Seq2Seq(NamedTuple):
 
     source_embedding: Array  # (V_source, E)
     target_embedding: Array  # (V_target, E)
-    encoder: Recurrent
+    encoder: Recurrent | Bidirectional  # H in all: H/2 a direction if there are two
     decoder: Recurrent
     attention: General | Additive | None  # what the score needs
     combine: Linear | None  # from [context; h], 2H, to H; None without attention
@@ -42,7 +44,7 @@ class Seq2SeqCache(NamedTuple):
 
     source: EmbeddingCache
     target: EmbeddingCache
-    encoder: Cache
+    encoder: EncoderCache
     decoder: Cache
     attention: AttentionCache | None
     combine: LinearCache | None
@@ -65,13 +67,15 @@ def init_seq2seq(
     H: int,
     *,
     score: str | None = None,
+    bidirectional: bool = False,
     rng: np.random.Generator,
     dtype: DTypeLike = np.float64,
 ) -> Seq2Seq:
     """Draw an encoder-decoder's parameters as torch does: embeddings normal, the rest uniform.
 
     ``V_source``, ``V_target``, ``E`` and ``H`` are the sizes of the two vocabularies, of an
-    embedding and of the hidden states; ``cell`` and ``score`` are those of ``seq2seq_forward``.
+    embedding and of the hidden states; ``cell`` and ``score`` are those of ``seq2seq_forward``. A
+    bidirectional encoder has two layers of H/2, so that its outputs and its states have H as well.
 
     Examples
     --------
@@ -81,7 +85,10 @@ def init_seq2seq(
     """
     if score not in (None, *SCORES):
         raise ValueError(f"score must be None or one of {', '.join(SCORES)}, got {score!r}")
-    layer, draw = get_layer(cell), partial(init_linear, rng=rng, dtype=dtype)
+    if bidirectional and H % 2:
+        raise ValueError(f"H must be even for a bidirectional encoder, got {H}")
+    recurrent = partial(get_layer(cell).init, E, rng=rng, dtype=dtype)
+    draw = partial(init_linear, rng=rng, dtype=dtype)
     attention: General | Additive | None = None
     if score == "general":
         attention = General(draw(H, H).W)
@@ -90,8 +97,8 @@ def init_seq2seq(
     return Seq2Seq(
         source_embedding=rng.normal(size=(V_source, E)).astype(dtype),
         target_embedding=rng.normal(size=(V_target, E)).astype(dtype),
-        encoder=layer.init(E, H, rng=rng, dtype=dtype),
-        decoder=layer.init(E, H, rng=rng, dtype=dtype),
+        encoder=_draw_both(recurrent, H) if bidirectional else recurrent(H),
+        decoder=recurrent(H),
         attention=attention,
         combine=None if score is None else draw(2 * H, H),
         output=draw(H, V_target),
@@ -109,9 +116,10 @@ def seq2seq_forward(
 ) -> tuple[Array, Array | None, Seq2SeqCache]:
     """Score each symbol as the next one of the target, given the source and the target so far.
 
-    The encoder's last state is the decoder's first. With a score, each state h of the decoder
-    looks at the encoder's outputs, and ``h~ = tanh(combine([context; h]))`` takes its place in
-    ``logits = output(h)``. The decoder reads the right symbols, not its guesses: teacher forcing.
+    The encoder's last state is the decoder's first; of two directions, both last states side by
+    side. With a score, each state h of the decoder looks at the encoder's outputs, and ``h~ =
+    tanh(combine([context; h]))`` takes its place in ``logits = output(h)``. The decoder reads the
+    right symbols, not its guesses: teacher forcing.
 
     Parameters
     ----------
@@ -172,7 +180,7 @@ def seq2seq_backward(cache: Seq2SeqCache, dlogits: Array, dweights: Array | None
         dquery, dkeys, dvalues, attention = attention_backward(cache.attention, dcontext, dweights)
         dh, doutputs = dh + dquery, dkeys + dvalues
     dy, dstate, decoder = layer_backward(cache.decoder, dh.reshape(T, B, H))
-    dx, _, encoder = layer_backward(cache.encoder, doutputs, dstate)
+    dx, _, encoder = encoder_backward(cache.encoder, doutputs, dstate)
     source, target = embedding_backward(cache.source, dx), embedding_backward(cache.target, dy)
     return Seq2Seq(source, target, encoder, decoder, attention, combine, output)
 
@@ -248,13 +256,17 @@ def decode_step(
     return log_softmax(logits[0]), memory._replace(state=state)
 
 
+def _draw_both(draw: Callable[[int], Recurrent], H: int) -> Bidirectional:
+    return Bidirectional(draw(H // 2), draw(H // 2))
+
+
 def _encode(
     cell: str, params: Seq2Seq, source: Array, lengths: Array | None
-) -> tuple[Memory, EmbeddingCache, Cache]:
+) -> tuple[Memory, EmbeddingCache, EncoderCache]:
     check_shape("source", source, S=None, B=None)
     S, B = np.shape(source)
     x, embedding = embedding_forward(params.source_embedding, source)
-    outputs, state, encoder = layer_forward(cell, params.encoder, x, lengths=lengths)
+    outputs, state, encoder = encoder_forward(cell, params.encoder, x, lengths=lengths)
     mask = np.ones((B, S), dtype=bool) if lengths is None else lengths_mask(lengths, S)
     return Memory(outputs.swapaxes(0, 1), mask, state), embedding, encoder
 

@@ -17,7 +17,7 @@ class Vocabulary:
 
     Parameters
     ----------
-    texts : iterable of str
+    texts : iterable of str, or of sequences of str
         The training texts, and only they: a symbol that first appears in the test part must
         meet the model as unknown.
 
@@ -35,7 +35,7 @@ class Vocabulary:
     array([3, 5, 1])
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[Iterable[str]]) -> None:
         self.symbols = sorted({symbol for text in texts for symbol in text})
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols, start=2)}
 
@@ -43,7 +43,7 @@ class Vocabulary:
         """Count the ids, padding and unknown included: V."""
         return len(self.symbols) + 2
 
-    def encode(self, text: str) -> Array:
+    def encode(self, text: Iterable[str]) -> Array:
         """Turn a text into an int64 array of shape (T,), one id a symbol."""
         return np.array([self._ids.get(symbol, UNKNOWN) for symbol in text], dtype=np.int64)
 
