@@ -26,6 +26,7 @@ from unrolled.neurons import LinearCache, MLPCache
 from unrolled.optim import AdamState, MomentumState
 from unrolled.params import Linear, Recurrent
 from unrolled.rnn import RNNCache
+from unrolled.seq2seq import Seq2Seq
 
 DEEPEST = 32
 LARGEST = 64 * 2**20  # bytes of a message
@@ -50,7 +51,7 @@ def register(*classes: type[tuple[Any, ...]]) -> None:
         _named[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 
-register(Linear, Recurrent, LinearCache, MLPCache, RNNCache, GRUCache, LSTMCache)
+register(Linear, Recurrent, LinearCache, MLPCache, RNNCache, GRUCache, LSTMCache, Seq2Seq)
 register(Bidirectional, LanguageModel, Additive, General, AttentionCache, AdamState, MomentumState)
 
 
