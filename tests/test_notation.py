@@ -132,13 +132,13 @@ def test_the_lines_on_the_first_page_are_an_rnn(names):
 
 
 def chapter_terms() -> dict[tuple[str, str], str]:
-    """Every **term** (中文) of the chapters, with the first chapter that has it."""
+    """Every **term** (中文) of the chapters, small or capital, with the first that has it."""
     found: dict[tuple[str, str], str] = {}
     for path in sorted(BOOK.glob("[0-9]*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
         for term, chinese in re.findall(r"\*\*([^*]+)\*\* \(([\u4e00-\u9fff]+)\)", text):
-            found.setdefault((term, chinese), path.name)
+            found.setdefault((term.casefold(), chinese), path.name)
     return found
 
 
@@ -148,7 +148,7 @@ def glossary() -> list[tuple[str, str, str]]:
 
 
 def test_the_glossary_holds_every_term_and_its_chapter():
-    entries = {(term, chinese): chapter for term, chinese, chapter in glossary()}
+    entries = {(term.casefold(), chinese): chapter for term, chinese, chapter in glossary()}
     terms = chapter_terms()
     assert len(terms) > 20
     missing = {key: chapter for key, chapter in terms.items() if entries.get(key) != chapter}

@@ -265,7 +265,8 @@ MARKUP = re.compile(r"\|-{3}|\|—\||```|\{(?:cite|eq|ref)[:\w]*\}|\$\$|\\\w+\{|
 def raw_markup(html: str) -> list[str]:
     """Marks of Markdown, MyST or TeX that a reader should never see as text."""
     page = BeautifulSoup(html, "html.parser")
-    for element in page.select("pre, code, script, style, .math"):
+    # A signature is code as well: `**how` in it takes any other argument.
+    for element in page.select("pre, code, script, style, .math, dt.sig"):
         element.decompose()
     return MARKUP.findall(page.get_text())
 
