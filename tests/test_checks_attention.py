@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.check_cases import *  # noqa: F403
-from tests.check_cases import Check
+from tests.check_cases import Check, dots, one_buffer, stops
 from tools.notebooks import ROOT
 from unrolled.attention import (
     Additive,
@@ -29,28 +29,6 @@ CHECKS, MASTER = checks, "09_attention"
 SCOPE = {"np": np, "Additive": Additive, "softmax": softmax}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
-
-
-def stops(*_: Any) -> Any:
-    raise IndexError("list index out of range")
-
-
-def dots(*_: Any) -> Any:
-    return ...
-
-
-def one_buffer(function: Any) -> Any:
-    """The same function, which keeps an array for each size and writes all results into it."""
-    kept: dict[Any, Any] = {}
-
-    def into(place: tuple[Any, ...], value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            buffer = kept.setdefault((*place, value.shape), np.empty(value.shape))
-            buffer[...] = value
-            return buffer
-        return tuple(into((*place, k), part) for k, part in enumerate(value))
-
-    return lambda *args: into((), function(*args))
 
 
 def single(function: Any) -> Any:

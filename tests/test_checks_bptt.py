@@ -12,22 +12,13 @@ from typing import Any
 import numpy as np
 
 from tests.check_cases import *  # noqa: F403
-from tests.check_cases import Check
+from tests.check_cases import Check, dots, stops
 from tools.notebooks import ROOT
 from unrolled.bptt import truncated_bptt
 from unrolled.checks import bptt as checks
 from unrolled.gradient_check import relative_error
 from unrolled.params import Recurrent, init_rnn, tree_map
 from unrolled.rnn import rnn_backward, rnn_forward
-
-
-def stops(*_: Any) -> Any:
-    raise IndexError("list index out of range")
-
-
-def dots(*_: Any) -> Any:
-    return ...
-
 
 CHECKS, MASTER = checks, "03_bptt"
 SCOPE = {"np": np, "Recurrent": Recurrent, "rnn_forward": rnn_forward, "rnn_backward": rnn_backward}
@@ -257,12 +248,12 @@ WRONG[checks.check_wrong_gradients] = [
     ("unknown", {"W_hh", "db"}, "it holds 'db'"),
     ("numbers", {1, 2}, "must be a set of names"),
     ("a number", 3, "must be a set of names"),
+    ("a dict", {"b_hh": 1, "b_ih": 2, "W_hh": 3}, "without colons, got a dict"),
     ("dots", ..., "has no value yet"),
 ]
 RIGHT[checks.check_wrong_gradients] = [
     ("a list", ["b_hh", "b_ih", "W_hh"]),
     ("a tuple, one twice", ("b_hh", "b_ih", "W_hh", "W_hh")),
-    ("a dict", {"b_hh": 1, "b_ih": 2, "W_hh": 3}),
     ("blanks", {" W_hh", "b_ih ", "b_hh"}),
 ]
 

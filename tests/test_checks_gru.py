@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.check_cases import *  # noqa: F403
-from tests.check_cases import Check
+from tests.check_cases import Check, dots, one_buffer, stops
 from tools.notebooks import ROOT
 from unrolled.checks import gru as checks
 from unrolled.functional import sigmoid
@@ -27,29 +27,6 @@ CHECKS, MASTER = checks, "06_gru"
 SCOPE = {"np": np, "Recurrent": Recurrent, "sigmoid": sigmoid}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
-
-
-def stops(*_: Any) -> Any:
-    raise IndexError("list index out of range")
-
-
-def dots(*_: Any) -> Any:
-    return ...
-
-
-def one_buffer(function: Any) -> Any:
-    """The same function, which keeps an array for each size and writes all results into it."""
-    kept: dict[Any, Any] = {}
-
-    def into(place: tuple[Any, ...], value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            buffer = kept.setdefault((*place, value.shape), np.empty(value.shape))
-            buffer[...] = value
-            return buffer
-        parts = [into((*place, k), part) for k, part in enumerate(value)]
-        return type(value)(*parts) if isinstance(value, Recurrent) else tuple(parts)
-
-    return lambda *args: into((), function(*args))
 
 
 # --- 1. The counts. ---

@@ -1004,6 +1004,7 @@ FAULTY_WRONG: Answers = {
     "a temporary": ({"W1", "b1", "da"}, STRANGE + "'da'"),
     "arrays": ([np.ones(3)], SET_OF_NAMES),
     "a number": (2, SET_OF_NAMES + ".*got an int"),
+    "a dict": ({"W1": "da", "b1": "da"}, "without colons, got a dict"),
     "numbers": ({1, 2}, SET_OF_NAMES + ".*got a set"),
     "dots": (..., "no value yet: replace the dots by a set of names"),
     "nothing": (None, "no value yet"),
@@ -1012,7 +1013,6 @@ FAULTY_WRONG: Answers = {
 FAULTY_RIGHT: Answers = {
     "a list": ["b1", "W1"],
     "a tuple": ("W1", "b1"),
-    "a dict": {"W1": "da", "b1": "da"},
     "twice, with spaces": [" W1", "b1", "W1 "],
     "an array": np.array(["W1", "b1"]),
     "frozen": frozenset({"W1", "b1"}),

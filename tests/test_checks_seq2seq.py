@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.check_cases import *  # noqa: F403
-from tests.check_cases import Check
+from tests.check_cases import Check, dots, one_buffer, stops
 from tools.notebooks import ROOT
 from unrolled.checks import seq2seq as checks
 from unrolled.decoding import beam_search, greedy
@@ -35,30 +35,6 @@ SCOPE = {
 }
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
-
-
-def stops(*_: Any) -> Any:
-    raise IndexError("list index out of range")
-
-
-def dots(*_: Any) -> Any:
-    return ...
-
-
-def one_buffer(function: Any) -> Any:
-    """The same function, which keeps an array for each size and writes all results into it."""
-    kept: dict[Any, Any] = {}
-
-    def into(place: tuple[Any, ...], value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            buffer = kept.setdefault((*place, value.shape), np.empty_like(value))
-            buffer[...] = value
-            return buffer
-        if isinstance(value, tuple):
-            return tuple(into((*place, k), part) for k, part in enumerate(value))
-        return value
-
-    return lambda *args: into((), function(*args))
 
 
 # --- 1. How far a mistake carries. ---

@@ -338,7 +338,7 @@ def test_prediction_does_not_give_the_answer_away():
         ([" b", "b "], {"b"}),
         ("a", {"a"}),
         (np.array(["a"]), {"a"}),
-        ({"a": 1}, {"a"}),
+        ({}, set()),
         ((), set()),
     ],
 )
@@ -354,6 +354,7 @@ def test_names_of(value: Any, names: set[str]):
         (3, 'wrong must be a set of names such as {"a"}, got an int'),
         ([1, "a"], 'wrong must be a set of names such as {"a"}, got a list'),
         (abs, 'wrong must be a set of names such as {"a"}, got a builtin_function_or_method'),
+        ({"a": 1}, "wrong must be a set of names, {...} without colons, got a dict"),
         ({"z", "a", "y"}, "wrong may hold the names a, b; it holds 'y'"),
         ("a, b", "wrong may hold the names a, b; it holds 'a, b'"),
     ],

@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 
 from tests.check_cases import *  # noqa: F403
-from tests.check_cases import Check
+from tests.check_cases import Check, dots, stops
 from tools.notebooks import ROOT
 from unrolled.checks import vanishing_gradients as checks
 from unrolled.gradients import clip_by_norm, state_jacobian
@@ -23,14 +23,6 @@ CHECKS, MASTER = checks, "04_vanishing_gradients"
 SCOPE = {"np": np}
 WRONG: dict[Check, list[tuple[str, Any, str]]] = {}
 RIGHT: dict[Check, list[tuple[str, Any]]] = {}
-
-
-def stops(*_: Any) -> Any:
-    raise IndexError("list index out of range")
-
-
-def dots(*_: Any) -> Any:
-    return ...
 
 
 # --- 1. How many steps. ---

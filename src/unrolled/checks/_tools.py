@@ -99,7 +99,16 @@ def unchanged(value: Any, before: Any) -> bool:
         return len(value) == len(before) and all(map(unchanged, value, before))
     if isinstance(value, dict):
         return list(value) == list(before) and all(map(unchanged, value.values(), before.values()))
-    return value is before or bool(value == before)
+    return value is before or bool(value == before) or (value != value and before != before)  # nan
+
+
+def same_still(name: str, kept: Iterable[tuple[Any, Any]]) -> None:
+    """Refuse results that a later call has overwritten; each comes with its snapshot."""
+    for value, before in kept:
+        if not unchanged(value, before):
+            explained(
+                f"{name} overwrites what it returned before: each call must return new arrays"
+            )
 
 
 def results(name: str, value: Any, *parts: str) -> Sequence[Any]:
@@ -110,6 +119,13 @@ def results(name: str, value: Any, *parts: str) -> Sequence[Any]:
     if len(value) != len(parts):
         explained(f"{wanted}; it returned {len(value)} thing{'' if len(value) == 1 else 's'}")
     return value
+
+
+def grads_of(grads: Any) -> Sequence[Any]:
+    """Return the four parts of the gradients of a recurrent layer's parameters."""
+    if not isinstance(grads, tuple | list) or len(grads) != 4:
+        explained("grads must be Recurrent(W_ih, W_hh, b_ih, b_hh), four arrays")
+    return grads
 
 
 def number(what: str, value: Any) -> float:
@@ -148,6 +164,14 @@ def numbers(what: str, value: Any, look: str = "", /, **sizes: int) -> Array:
         worst = "nan" if np.isnan(array).any() else "inf"
         fail(f"{what} holds {worst}: somewhere a number overflows, or is divided by zero")
     return array.astype(np.float64)
+
+
+def holds_nan(value: Any) -> bool:
+    """Tell whether an answer is, or can be made, an array of numbers with a nan in it."""
+    try:
+        return bool(np.isnan(np.asarray(value, dtype=float)).any())
+    except Exception:  # what is no number is refused elsewhere
+        return False
 
 
 def shape_of(what: str, value: Any) -> tuple[int, ...]:
@@ -234,6 +258,8 @@ def prediction(what: str, value: Any, right: float, *, look: str, rel: float = 1
 
 def names_of(what: str, value: Any, known: Iterable[str]) -> set[str]:
     """Return a set of names that the learner chose out of the known ones."""
+    if isinstance(value, Mapping) and value:  # are its keys meant, or those that say True?
+        fail(f"{what} must be a set of names, {{...}} without colons, got {kind_of(value)}")
     known = list(known)
     if unwritten(value):
         unanswered(f"{what} has no value yet: replace the dots by a set of names, and run the cell")

@@ -1,6 +1,6 @@
 """Checks of the exercises of chapter 9, attention."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,40 +18,25 @@ from unrolled.checks._tools import (
     close,
     explained,
     fail,
+    holds_nan,
     kind_of,
     names_of,
     number,
     numbers,
     results,
     rng_of,
+    same_still,
     snapshot,
-    unchanged,
 )
 
 # --- What several checks share. ---
-
-
-def _same_still(name: str, kept: Iterable[tuple[Any, Any]]) -> None:
-    """Refuse results that a later call has overwritten; each comes with its snapshot."""
-    for value, before in kept:
-        if not unchanged(value, before):
-            explained(
-                f"{name} overwrites what it returned before: each call must return new arrays"
-            )
-
-
-def _names(what: str, value: Any, known: Iterable[str]) -> set[str]:
-    """Return the names that were chosen; of a dict nobody knows whether its keys are meant."""
-    if isinstance(value, Mapping) and value:
-        fail(f"{what} must be a set of names, {{...}} without colons, got {kind_of(value)}")
-    return names_of(what, value, known)
 
 
 def _chosen(
     what: str, value: Any, inside: Mapping[str, str], outside: Mapping[str, str], look: str
 ) -> None:
     """Compare a set of names with the right one; each name has the reason why."""
-    chosen = _names(what, value, [*inside, *outside])
+    chosen = names_of(what, value, [*inside, *outside])
     for name, why in outside.items():
         if name in chosen:
             fail(f"{what} holds {name!r}, which does not belong there: {why}")
@@ -74,11 +59,6 @@ def _where(mask: Array, scores: Array, hidden: float = -np.inf) -> Array:
 def _likely(wrong: Mapping[str, Array]) -> dict[str, Array]:
     """Leave out suspects that overflow, and those that are zero only because an input is."""
     return {why: a for why, a in wrong.items() if np.isfinite(a).all() and np.any(a)}
-
-
-def _nan_in(value: Any) -> bool:
-    """Tell whether an answer is an array with a nan in it."""
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(np.isnan(value).any())
 
 
 def _near(value: float, wrong: float, share: float) -> bool:
@@ -269,7 +249,7 @@ def check_masked_softmax(masked_softmax: Any, seed: int = 0) -> None:
     for kind, scores, mask in _weight_cases(rng_of(seed)):
         T, B, S = scores.shape
         value = call(name, masked_softmax, scores=scores, mask=mask)
-        if kind and _nan_in(value):
+        if kind and holds_nan(value):
             explained(NAN[kind])
         look = "One weight for each query, sequence and place."
         found = numbers("weights", value, look, T=T, B=B, S=S)
@@ -278,7 +258,7 @@ def check_masked_softmax(masked_softmax: Any, seed: int = 0) -> None:
         look = "Print the sums over the last axis, and the weights of the hidden places."
         close("weights", found, right, suspects=_likely(wrong), look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- 3. The additive score. ---
@@ -403,7 +383,7 @@ def check_additive_scores(additive_scores: Any, seed: int = 0) -> None:
         look = "Compute one pair with two vectors, and compare."
         close("scores", found, right, suspects=_likely(wrong), look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 ORDERS = [(1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)]
@@ -538,7 +518,7 @@ def check_look_backward(look_backward: Any, seed: int = 0) -> None:
                 continue  # one place has the weight 1 whatever happens: zero, but for rounding
             close(PARTS[k], arrays[k], right[k], suspects=_likely(suspects), look=look, rel=1e-12)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _ordered(name: str, got: Sequence[Array], right: Sequence[Array]) -> None:
@@ -670,12 +650,12 @@ def check_causal_look(causal_look: Any, seed: int = 0) -> None:
         case = _look_case(rng, k)
         value = call(name, causal_look, **case)
         context, weights = results(name, value, "context", "weights")
-        if D == 1 and _nan_in(weights):
+        if D == 1 and holds_nan(weights):
             explained(
                 "weights holds nan where the scores of the future lie far above the others: hide "
                 "it before the softmax, and then subtract the largest score that is left"
             )
-        if _nan_in(weights):
+        if holds_nan(weights):
             explained("weights holds nan: a query sees no place at all. Its own is always open")
         right_context, right = _look(**case)
         found = numbers("weights", weights, "Each query has S weights.", T=T, B=B, S=S)
@@ -690,7 +670,7 @@ def check_causal_look(causal_look: Any, seed: int = 0) -> None:
         look = "The weights are right; how are the values averaged with them?"
         close("context", got, right_context, suspects=_likely(suspects), look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _mean_of(values: Array, T: int) -> Array:
@@ -836,7 +816,7 @@ def check_copy_mixture(copy_mixture: Any, seed: int = 0) -> None:
         look = "Take T = B = 1, and add up by hand what each word gets."
         close("the mixture", found, _mixture(**case), suspects=_likely(wrong), look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 COPY_PARTS = ("dp", "dg", "dweights")
@@ -930,7 +910,7 @@ def check_copy_backward(copy_backward: Any, seed: int = 0) -> None:
             look = "Where does it stand in the mixture, and by what is it multiplied there?"
             close(what, arrays[part], right[part], suspects=_likely(suspects), look=look, rel=1e-12)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- 7. Keys by hand. ---

@@ -1,7 +1,7 @@
 """Checks of the exercises of chapter 7, dropout and training well."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,30 +20,14 @@ from unrolled.checks._tools import (
     numbers,
     results,
     rng_of,
+    same_still,
     snapshot,
-    unchanged,
 )
 from unrolled.dropout import dropout_mask, masked_layer_backward, masked_layer_forward
 from unrolled.functional import sigmoid
 from unrolled.params import Linear, Recurrent, init_lstm
 
 # --- What several checks share. ---
-
-
-def _same_still(name: str, kept: Iterable[tuple[Any, Any]]) -> None:
-    """Refuse results that a later call has overwritten; each comes with its snapshot."""
-    for value, before in kept:
-        if not unchanged(value, before):
-            explained(
-                f"{name} overwrites what it returned before: each call must return new arrays"
-            )
-
-
-def _names(what: str, value: Any, known: Iterable[str]) -> set[str]:
-    """Return the names that were chosen; of a dict nobody knows whether its keys are meant."""
-    if isinstance(value, Mapping) and value:
-        fail(f"{what} must be a set of names, {{...}} without colons, got {kind_of(value)}")
-    return names_of(what, value, known)
 
 
 def _predicted(
@@ -181,7 +165,7 @@ def check_draw_mask(draw_mask: Any, seed: int = 0) -> None:
         size: dict[str, Any] = {"T": 2, "B": 3, "H": 4, "p": 0.5, "locked": False}
         value = call("draw_mask", draw_mask, **size, rng=generator)
         kept.append((value, snapshot(value)))
-    _same_still("draw_mask", kept)
+    same_still("draw_mask", kept)
 
 
 def check_locked(draw_mask: Any, seed: int = 0) -> None:
@@ -279,7 +263,7 @@ def check_block(block: Any, seed: int = 0) -> None:
             look = "Here both masks are None: nothing may be multiplied, and nothing rescaled."
         close("out", out, _layer(*case.values()), suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still("block", kept)
+    same_still("block", kept)
 
 
 def _layer_back(
@@ -350,7 +334,7 @@ def check_block_backward(block_backward: Any, seed: int = 0) -> None:
             suspects = {why: arrays[part] for why, arrays in wrong.items()}
             close(what, got[part], right[part], suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- Three mistakes in a masked LSTM. ---
@@ -360,7 +344,7 @@ WEAK_TESTS = ("one", "two", "off", "zero", "locked", "first", "last")
 
 def check_passes(passes: Any) -> None:
     """Refuse a wrong prediction of which weak tests a wrong backward pass gets through."""
-    chosen = _names("passes", passes, WEAK_TESTS)
+    chosen = names_of("passes", passes, WEAK_TESTS)
     for name, why in {
         "two": "before the second step h_1 meets its mask and c_1 meets none; is that so on the "
         "way back?",
@@ -510,7 +494,7 @@ def check_mended_backward(mended_backward: Any, seed: int = 0) -> None:
         for part in (2, 1, 0, 3, 4):  # that of W_hh first: it shows best what is missing
             suspects = {why: arrays[part] for why, arrays in wrong.items()}
             close(GRADIENTS[part], got[part], right[part], suspects=suspects, look=look)
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- What is left of a memory. ---
@@ -642,7 +626,7 @@ HABITS = ("mean", "twice", "shuffle", "stop", "again", "seeds")
 
 def check_leaks(leaks: Any) -> None:
     """Refuse a wrong choice of habits by which a test score becomes too good."""
-    chosen = _names("leaks", leaks, HABITS)
+    chosen = names_of("leaks", leaks, HABITS)
     for name, why in {
         "shuffle": "the order of the training part says nothing about the test part",
         "again": "the test part is used once, after all decisions; to train on the validation part "

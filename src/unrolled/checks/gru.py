@@ -1,6 +1,6 @@
 """Checks of the exercises of chapter 6, GRU."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,15 @@ from unrolled.checks._tools import (
     close,
     explained,
     fail,
+    grads_of,
     kind_of,
     names_of,
     number,
     numbers,
     results,
     rng_of,
+    same_still,
     snapshot,
-    unchanged,
 )
 from unrolled.functional import sigmoid
 from unrolled.gradients import state_jacobian
@@ -27,22 +28,6 @@ from unrolled.gru import GRUCache, gru_backward, gru_forward
 from unrolled.params import Recurrent, init_gru
 
 # --- What several checks share. ---
-
-
-def _same_still(name: str, kept: Iterable[tuple[Any, Any]]) -> None:
-    """Refuse results that a later call has overwritten; each comes with its snapshot."""
-    for value, before in kept:
-        if not unchanged(value, before):
-            explained(
-                f"{name} overwrites what it returned before: each call must return new arrays"
-            )
-
-
-def _names(what: str, value: Any, known: Iterable[str]) -> set[str]:
-    """Return the names that were chosen; of a dict nobody knows whether its keys are meant."""
-    if isinstance(value, Mapping) and value:
-        fail(f"{what} must be a set of names, {{...}} without colons, got {kind_of(value)}")
-    return names_of(what, value, known)
 
 
 def _parameters(name: str, value: Any, D: int, H: int, look: str, of: str = "") -> Recurrent:
@@ -286,7 +271,7 @@ def check_gru_step(gru_step: Any, seed: int = 0) -> None:
         look = "Compare the two parts, then r, z and n, then h_t with gru_cell, line by line."
         close("h_t", h_t, right, suspects=_step_suspects(*case.values()), look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- Another library. ---
@@ -294,7 +279,7 @@ def check_gru_step(gru_step: Any, seed: int = 0) -> None:
 
 def check_changed(changed: Any) -> None:
     """Refuse a wrong prediction of what two biases in one change."""
-    chosen = _names("changed", changed, "rzn")
+    chosen = names_of("changed", changed, "rzn")
     for name in sorted(chosen & {"r", "z"}):
         fail(
             f"changed holds {name}: but there the two biases meet in one sum, before the sigmoid. "
@@ -431,7 +416,7 @@ def check_converted(converted: Any, seed: int = 0) -> None:
                     explained(f"gru_forward gives other states than the library: {why}")
         look = "Take T = 1 and h0 = 0, and compare block by block."
         close("the state of gru_forward", out, right, look=look)
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- What one step keeps. ---
@@ -546,7 +531,7 @@ def check_step_jacobian(step_jacobian: Any, seed: int = 0) -> None:
         look = "Where does h_prev stand in the equations? Each place gives one term."
         close("J", J, right, suspects=suspects, look=look, rel=1e-12)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- Two bugs in a backward pass. ---
@@ -556,7 +541,7 @@ RESULTS = ("dx", "dh0", "W_ih", "W_hh", "b_ih", "b_hh")
 
 def check_right_at_one(right_at_one: Any) -> None:
     """Refuse a wrong prediction of what a weak test lets pass."""
-    chosen = _names("right_at_one", right_at_one, RESULTS)
+    chosen = names_of("right_at_one", right_at_one, RESULTS)
     for name, why in {
         "dh0": "its rows of n are multiplied by W_hn, and r is missing there, even if h0 is zero",
         "b_hh": "b_hn stands inside the reset, so its gradient needs r, even if b_hn is zero",
@@ -669,16 +654,9 @@ def check_mended_backward(mended_backward: Any, seed: int = 0) -> None:
             a / (T * B) for a in right
         ]
         look = "Compare each line with the chapter's, above all what stands behind the reset."
-        _compare(RESULTS, (dx, dh0, *_grads(grads)), right, wrong, look)
+        _compare(RESULTS, (dx, dh0, *grads_of(grads)), right, wrong, look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
-
-
-def _grads(grads: Any) -> Sequence[Any]:
-    """Return the four parts of the gradients of the parameters."""
-    if not isinstance(grads, tuple | list) or len(grads) != 4:
-        explained("grads must be Recurrent(W_ih, W_hh, b_ih, b_hh), four arrays")
-    return grads
+    same_still(name, kept)
 
 
 def _compare(
@@ -710,7 +688,7 @@ CASES = ("empty", "open", "shut", "half", "diagonal", "orthogonal")
 
 def check_same(same: Any) -> None:
     """Refuse a wrong prediction of where the two variants agree."""
-    chosen = _names("same", same, CASES)
+    chosen = names_of("same", same, CASES)
     for name, why in {
         "empty": "then r * b_hn is left of the one, and b_hn of the other",
         "shut": "then nothing is left of the one, and b_hn of the other",
@@ -760,7 +738,7 @@ def check_paper_step(paper_step: Any, seed: int = 0) -> None:
                 suspects["1 - z; z is the share of h_prev that is kept"] = 1 - right[2]
             close(what, arrays[what], right[k], suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _paper(case: Mapping[str, Any], bug: str) -> tuple[Array, Array, Array, Array]:
@@ -852,9 +830,9 @@ def check_paper_backward(paper_backward: Any, seed: int = 0) -> None:
         right = _paper_back(**case)
         wrong = {why: _paper_back(**case, wrong=bug) for bug, why in PAPER_BACKS.items()}
         look = "Give r * h_prev a name and a gradient of its own. Who reads it, and what is it of?"
-        _compare(PAPER_RESULTS, (dx, dh_prev, *_grads(grads)), right, wrong, look)
+        _compare(PAPER_RESULTS, (dx, dh_prev, *grads_of(grads)), right, wrong, look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- Counting in binary. ---

@@ -12,6 +12,7 @@ from unrolled.checks._tools import (
     close,
     explained,
     fail,
+    grads_of,
     kind_of,
     names_of,
     number,
@@ -553,7 +554,7 @@ def check_mended_backward(mended_backward: Any, seed: int = 0) -> None:
         name = "mended_backward"
         value = call(name, mended_backward, cache=cache, dout=dout)
         dx, dh0, dc0, grads = results(name, value, "dx", "dh0", "dc0", "grads")
-        got = (dx, dh0, dc0, *_grads(grads))
+        got = (dx, dh0, dc0, *grads_of(grads))
         dx, (dh0, dc0), grads = lstm_backward(cache, dout)
         right = (dx, dh0, dc0, *grads)
         both = "what both bugs together give: nothing is mended yet"
@@ -562,13 +563,6 @@ def check_mended_backward(mended_backward: Any, seed: int = 0) -> None:
         wrong["the mean over the batch; the gradients are sums"] = tuple(a / B for a in right)
         look = "Compare each line with the chapter's, above all those with dc."
         _compare_results(RESULTS, got, right, wrong, look)
-
-
-def _grads(grads: Any) -> Sequence[Any]:
-    """Return the four parts of the gradients of the parameters."""
-    if not isinstance(grads, tuple | list) or len(grads) != 4:
-        explained("grads must be Recurrent(W_ih, W_hh, b_ih, b_hh), four arrays")
-    return grads
 
 
 def _compare_results(
@@ -741,7 +735,7 @@ def check_peephole_backward(peephole_backward: Any, seed: int = 0) -> None:
         case["dh"], case["dc"] = rng.normal(size=(2, B, H))
         value = call(name, peephole_backward, **case)
         *firsts, grads, dp = results(name, value, "dx", "dh_prev", "dc_prev", "grads", "dp")
-        got = (*firsts, *_grads(grads), dp)
+        got = (*firsts, *grads_of(grads), dp)
         right = _peephole_back(**case)
         wrong = {why: _peephole_back(**case, wrong=bug) for bug, why in PEEPHOLE_BACKS.items()}
         wrong["the mean over the batch; the gradients are sums"] = tuple(a / B for a in right)

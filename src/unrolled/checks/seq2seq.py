@@ -1,7 +1,7 @@
 """Checks of the exercises of chapter 8, Sequence to sequence."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,17 @@ from unrolled.checks._tools import (
     close,
     explained,
     fail,
+    holds_nan,
     kind_of,
     names_of,
     number,
     numbers,
     results,
     rng_of,
+    same_still,
     shape_of,
     snapshot,
     unanswered,
-    unchanged,
     unwritten,
 )
 from unrolled.decoding import beam_search
@@ -31,15 +32,6 @@ from unrolled.params import Linear, Recurrent, tree_map
 from unrolled.seq2seq import Seq2Seq, decode_step, encode, init_seq2seq, seq2seq_forward
 
 # --- What several checks share. ---
-
-
-def _same_still(name: str, kept: Iterable[tuple[Any, Any]]) -> None:
-    """Refuse results that a later call has overwritten; each comes with its snapshot."""
-    for value, before in kept:
-        if not unchanged(value, before):
-            explained(
-                f"{name} overwrites what it returned before: each call must return new arrays"
-            )
 
 
 def _guess(
@@ -234,7 +226,7 @@ def check_shifted(shifted: Any, seed: int = 0) -> None:
             "How many symbols are to be predicted?",
         )
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _turned(array: Array) -> Array:
@@ -384,7 +376,7 @@ def check_masked_loss(masked_loss: Any, seed: int = 0) -> None:
         suspects = {why: both[1] for why, both in (only | wrong).items()}
         close("dlogits", dlogits, dright, suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _no_nan(loss: Any, dlogits: Any) -> None:
@@ -483,7 +475,7 @@ def check_seam(through_the_seam: Any, seed: int = 0) -> None:
         look = "Sum da[s - 1].T @ h[s - 1] over the steps s."
         close("dW_hh", dW, dW_right, suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 # --- A decoder with mistakes. ---
@@ -624,7 +616,7 @@ def check_mended_decode(mended_decode: Any, seed: int = 0) -> None:
         look = "It is the sum of the symbols' log probabilities, end included, and no more."
         close("log_p", log_p, total, suspects=suspects, look=look)
         kept.append((value, snapshot(value)))
-    _same_still(name, kept)
+    same_still(name, kept)
 
 
 def _lists(answers: Any, B: int) -> list[list[int]]:
@@ -769,7 +761,7 @@ def check_beam_step(beam_step: Any, seed: int = 0) -> None:
         tokens = _ids("tokens", parts[1], look, k=k)
         right = _beam(*arguments.values())
         same = np.array_equal(rows, right[0]) and np.array_equal(tokens, right[1])
-        if case == len(BEAMS) - 1 and (_holds_nan(parts[2]) or not same):
+        if case == len(BEAMS) - 1 and (holds_nan(parts[2]) or not same):
             explained(
                 f"{name} goes wrong where the row of an ended beginning in log_probs is nan: it "
                 "means nothing, and 0 times nan is nan. Put np.where in place of a product"
@@ -807,14 +799,7 @@ def check_beam_step(beam_step: Any, seed: int = 0) -> None:
             f"{right[2][i]:.4g}, not from row {rows[i]} with token {tokens[i]}. All k V "
             "continuations compete"
         )
-    _same_still(name, kept)
-
-
-def _holds_nan(value: Any) -> bool:
-    try:
-        return bool(np.isnan(np.asarray(value, dtype=float)).any())
-    except Exception:  # what is no number is refused later
-        return False
+    same_still(name, kept)
 
 
 def _drawn_beam(rng: np.random.Generator, k: int, V: int, n: int) -> dict[str, Any]:
