@@ -94,6 +94,8 @@ WRONG[checks.check_spreads] = [
     ("e to the 16", spreads(slope=math.exp(16)), "the sign"),
     ("the power", spreads(slope=-7), "this is the power of 10"),
     ("of the square", spreads(slope=math.exp(-32)), "its slope is a .1 - a."),
+    ("one digit", spreads(slope=1e-7), "Give two digits"),
+    ("one digit, upwards", spreads(slope=1.2e-7), "Give two digits"),
     ("text", spreads("16"), "must be a number, got '16'"),
     ("nan", spreads(slope=math.nan), "must be a finite number"),
     ("not written", spreads(states=...), "states has no value yet"),
@@ -156,6 +158,33 @@ def a_little_more(scores: Any, mask: Any) -> Any:
     return e / (e.sum(-1, keepdims=True) + 1e-8)
 
 
+def below_the_open(less: float) -> Any:
+    """A hidden score lies a little below the open ones of its row."""
+
+    def weights(scores: Any, mask: Any) -> Any:
+        lowest = np.where(mask, scores, np.inf).min(-1, keepdims=True)
+        return softmax(np.where(mask, scores, lowest - less))
+
+    return weights
+
+
+def thirty_below(scores: Any, mask: Any) -> Any:
+    largest = np.where(mask, scores, -np.inf).max(-1, keepdims=True)
+    return softmax(np.where(mask, scores, largest - 30))
+
+
+def differences_cut(scores: Any, mask: Any) -> Any:
+    largest = np.where(np.isfinite(scores), scores, -np.inf).max(-1, keepdims=True)
+    e = np.where(mask, np.exp(np.clip(scores - largest, -700, 0)), 0.0)
+    return e / e.sum(-1, keepdims=True)
+
+
+def as_masked_array(scores: Any, mask: Any) -> Any:
+    hidden = np.ma.array(scores, mask=~np.broadcast_to(mask, scores.shape))
+    e = np.ma.exp(hidden - hidden.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
 WRONG[checks.check_masked_softmax] = [
     ("over queries", masked("queries"), "over the queries, axis 0"),
     ("over the batch", masked("batch"), "over the batch, axis 1"),
@@ -171,6 +200,14 @@ WRONG[checks.check_masked_softmax] = [
     ("minus ten", masked("ten"), "a little weight"),
     ("minus a billion", masked("minus a billion"), "Only -inf is below all of them"),
     ("minus 1e30", lambda s, m: softmax(np.where(m, s, -1e30)), "Only -inf is below all of them"),
+    ("minus 1e250", lambda s, m: softmax(np.where(m, s, -1e250)), "Only -inf is below all"),
+    ("minus 1e308", lambda s, m: softmax(np.where(m, s, -1e308)), "Only -inf is below all"),
+    ("a hundred below the lowest", below_the_open(100), "exactly 0 is asked"),
+    ("thirty below the largest", thirty_below, "exactly 0 is asked"),
+    ("never quite 0", masked(give=lambda w: np.maximum(w, 1e-12)), "weights is 1e-12 at a hidden"),
+    ("differences cut", differences_cut, "large differences of scores, are cut off"),
+    ("scores cut", lambda s, m: right_weights(np.clip(s, -1e6, 1e6), m), "large scores, .* cut"),
+    ("unfilled masked array", as_masked_array, r"return weights.filled\(0\)"),
     ("a billion less", lambda s, m: softmax(np.where(m, s, s - 1e9)), "np.where|0 times nan"),
     ("equal weights", masked("mean"), "the scores are not used"),
     ("logarithm", masked("log"), "the logarithm of the weights"),
@@ -230,6 +267,7 @@ RIGHT[checks.check_masked_softmax] = [
     ("number by number, in lists", number_by_number),
     ("in place on a copy", on_a_copy),
     ("with where", by_where),
+    ("masked array, filled at the end", lambda s, m: as_masked_array(s, m).filled(0)),
     ("masked array", lambda s, m: softmax(np.ma.array(s, mask=~np.broadcast_to(m, s.shape))
                                           .filled(-np.inf))),
 ]  # fmt: skip
@@ -287,6 +325,12 @@ def by_exp(params: Any, query: Any, keys: Any) -> Any:
     return (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a)) @ params.v
 
 
+def by_the_addition_theorem(params: Any, query: Any, keys: Any) -> Any:
+    x = np.tanh(query @ params.W_q.T)[:, :, None]
+    y = np.tanh(keys @ params.W_k.T).swapaxes(0, 1)
+    return (x + y) / (1 + x * y) @ params.v
+
+
 def turned(name: str) -> Any:
     def scores(params: Any, query: Any, keys: Any) -> Any:
         return right_scores(params._replace(**{name: getattr(params, name).T}), query, keys)
@@ -309,6 +353,9 @@ WRONG[checks.check_additive_scores] = [
       checks.ADDITIVES.items() if not bug.startswith("W")),
     ("W_q turned", turned("W_q"), "W_q is used without .T"),
     ("W_k turned", turned("W_k"), "W_k is used without .T"),
+    ("W_q and W_k exchanged", lambda p, q, k: checks._additive(
+        p, q, k, "W exchanged" if p.W_q.shape == p.W_k.shape else ""), "W_q and W_k exchanged"),
+    ("by the addition theorem", by_the_addition_theorem, "scores holds nan"),
     ("T and S exchanged", additive(give=lambda s: s.transpose(2, 1, 0)), "T and S exchanged"),
     ("places before sequences", additive(give=lambda s: s.transpose(0, 2, 1)),
      r"must have shape \(T=4, B=3, S=4\), got \(4, 4, 3\)"),
@@ -351,7 +398,13 @@ def step_by_step(params: Any, query: Any, keys: Any) -> Any:
     return np.stack(rows).transpose(0, 2, 1)
 
 
+def by_one_exp(params: Any, query: Any, keys: Any) -> Any:
+    a = (query @ params.W_q.T)[:, :, None] + (keys @ params.W_k.T).swapaxes(0, 1)
+    return (1 - 2 / (np.exp(2 * a) + 1)) @ params.v
+
+
 RIGHT[checks.check_additive_scores] = [
+    ("by one exp", by_one_exp),
     ("pair by pair, in lists", pair_by_pair),
     ("side by side, one matrix", side_by_side),
     ("step by step", step_by_step),
@@ -506,6 +559,35 @@ def look_and_share(query: Any, keys: Any, values: Any) -> Any:
     return np.einsum("tbs,sbd->tbd", weights, values), weights
 
 
+def look_and_share_safely(query: Any, keys: Any, values: Any) -> Any:
+    T, S = len(query), len(keys)
+    scores = np.einsum("tbd,sbd->tbs", query, keys) / np.sqrt(query.shape[-1])
+    weights = softmax(scores) * np.tri(T, S, k=S - T)[:, None]
+    weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
+    return np.einsum("tbs,sbd->tbd", weights, values), weights
+
+
+def hidden_by(number: Any) -> Any:
+    """The future gets a number that is made from all scores."""
+
+    def causal_look(query: Any, keys: Any, values: Any) -> Any:
+        T, S = len(query), len(keys)
+        scores = np.einsum("tbd,sbd->tbs", query, keys) / np.sqrt(query.shape[-1])
+        seen = np.tri(T, S, k=S - T, dtype=bool)[:, None]
+        weights = softmax(np.where(seen, scores, number(scores)))
+        return np.einsum("tbs,sbd->tbd", weights, values), weights
+
+    return causal_look
+
+
+def scores_cut(query: Any, keys: Any, values: Any) -> Any:
+    T, S = len(query), len(keys)
+    scores = np.einsum("tbd,sbd->tbs", query, keys) / np.sqrt(query.shape[-1])
+    e = np.exp(np.clip(scores, -700, 700)) * np.tri(T, S, k=S - T)[:, None]
+    weights = e / e.sum(-1, keepdims=True)
+    return np.einsum("tbs,sbd->tbd", weights, values), weights
+
+
 def moved(k: Any = lambda T, S: S - T, hidden: float = -np.inf) -> Any:
     """The solution, with another place of the triangle or another number for the future."""
 
@@ -543,6 +625,13 @@ WRONG[checks.check_causal_look] = [
       ),
     ("triangle moved the other way", moved(lambda T, S: T - S), "sees no place at all"),
     ("minus 1e30", moved(hidden=-1e30), "Only -inf is below all of them"),
+    ("minus 1e300", moved(hidden=-1e300), "Only -inf is below all of them"),
+    ("minus 1e308", moved(hidden=-1e308), "Only -inf is below all of them"),
+    ("a hundred below the lowest", hidden_by(lambda e: e.min() - 100), "which places has it seen"),
+    ("a billion times the largest", hidden_by(lambda e: -1e9 * np.abs(e).max()),
+     "without a mask|a hidden score becomes 0"),
+    ("scores cut", scores_cut, "large scores, .* cut off"),
+    ("shared afterwards, safely", look_and_share_safely, "weights has a row of zeros where the"),
     ("past alone", lambda q, k, v: right_look(q, k[-len(q):], v[-len(q):]),
      r"weights must have shape \(T=3, B=2, S=6\), got \(3, 2, 3\)"),
     ("shared afterwards", look_and_share, "weights holds nan where the scores of the future"),
@@ -587,7 +676,16 @@ def future_first(query: Any, keys: Any, values: Any) -> Any:
     return (weights @ values.swapaxes(0, 1)).swapaxes(0, 1), weights.swapaxes(0, 1)
 
 
+def with_all_queries(query: Any, keys: Any, values: Any) -> Any:
+    T, S = len(query), len(keys)
+    all_places = np.concatenate([np.zeros((S - T, *query.shape[1:])), query])
+    context, weights = right_look(all_places, keys, values)
+    return context[S - T :], weights[S - T :]
+
+
 RIGHT[checks.check_causal_look] = [
+    ("the lowest number there is", moved(hidden=np.finfo(float).min)),
+    ("with a query for each place", with_all_queries),
     ("by the package", by_the_package),
     ("query by query, in a list", query_by_query),
     ("the future named", future_first),
@@ -698,9 +796,49 @@ def unmix_by_differences(p: Any, g: Any, weights: Any, ids: Any, dmixture: Any) 
     return dp * (1 + 1e-7), dg * (1 + 1e-7), dweights
 
 
+def shares(a: Any) -> Any:
+    return a / a.sum(-1, keepdims=True)
+
+
+def the_rest(p: Any) -> Any:
+    return np.concatenate([p[..., :-1], 1 - p[..., :-1].sum(-1, keepdims=True)], axis=-1)
+
+
+def unmix_of(
+    p_to: Any = lambda p: p, g_to: Any = lambda g: g, weights_to: Any = lambda w: w
+) -> Any:
+    """The way back, after a change that leaves distributions as they are."""
+    return lambda p, g, w, ids, d: right_unmix(p_to(p), g_to(g), weights_to(w), ids, d)
+
+
+def centred(p: Any, g: Any, weights: Any, ids: Any, dmixture: Any) -> Any:
+    dp, _, dweights = right_unmix(p, g, weights, ids, dmixture)
+    less = dmixture - dmixture.mean(-1, keepdims=True)
+    return dp, right_unmix(p, g, weights, ids, less)[1], dweights
+
+
+def divided_by_g(p: Any, g: Any, weights: Any, ids: Any, dmixture: Any) -> Any:
+    dp, _, dweights = right_unmix(p, g, weights, ids, dmixture)
+    return dp, (dp * p).sum(-1) / g - (dweights * weights).sum(-1) / (1 - g), dweights
+
+
+def without_padding(p: Any, g: Any, weights: Any, ids: Any, dmixture: Any) -> Any:
+    dp, dg, dweights = right_unmix(p, g, weights, ids, dmixture)
+    return dp, dg, dweights * (weights != 0)
+
+
 WRONG[checks.check_copy_backward] = [
     *((bug, unmix(bug), why.split(";")[0].split("(")[0])
       for bug, why in checks.COPY_BACKS.items()),
+    ("p made a distribution", unmix_of(shares), r"dg\[.*any numbers"),
+    ("weights made a distribution", unmix_of(weights_to=shares), r"dg\[.*any numbers"),
+    ("the last of p is the rest", unmix_of(the_rest), r"dg\[.*any numbers"),
+    ("p positive", unmix_of(np.abs), r"dg\[.*any numbers"),
+    ("weights between 0 and 1", unmix_of(weights_to=lambda w: w.clip(0, 1)), "dg.*any numbers"),
+    ("g between 0 and 1", unmix_of(g_to=lambda g: np.clip(g, 0, 1)), r"dp\[.*any numbers"),
+    ("dg of what differs from the mean", centred, r"dg\[.*any numbers"),
+    ("divided by g", divided_by_g, "dg holds nan"),
+    ("nothing for weights of 0", without_padding, r"dweights\[.*by what is it multiplied"),
     ("finite differences", unmix_by_differences, "right to a few digits only"),
     ("dp of N words", lambda p, g, w, i, d: (g[..., None] * d, *right_unmix(p, g, w, i, d)[1:]),
      r"dp must have shape \(T=2, B=3, V=4\), got \(2, 3, 7\)"),
@@ -809,7 +947,20 @@ def half_circle(S: int) -> Any:
     return 4 * S**2 * keys[::-1], keys
 
 
+TABLE = [np.zeros((100, 1, 2)), np.zeros((100, 1, 2))]
+
+
+def into_one_table(S: int) -> Any:
+    for table, part in zip(TABLE, parabola()(S)):
+        table[:S] = part
+    return TABLE[0][:S], TABLE[1][:S]
+
+
+LONGEST = parabola()(100)
+
 WRONG[checks.check_reversal] = [
+    ("by a hair", parabola(5.288), "puts 0.9899 on place"),
+    ("into one table", into_one_table, "overwrites what it returned before"),
     ("copies", parabola(turn=False), "this copies and does not reverse"),
     ("too far right", parabola(shift=1), "one place too far to the right"),
     ("too far left", parabola(shift=-1), "one place too far to the left"),
@@ -839,6 +990,7 @@ WRONG[checks.check_reversal] = [
     ("not written", dots, "reversal returned Ellipsis"),
 ]  # fmt: skip
 RIGHT[checks.check_reversal] = [
+    ("pieces of the longest", lambda S: (LONGEST[0][-S:], LONGEST[1][:S])),
     ("on a circle", circle()),
     ("steep", parabola(1000.0)),
     ("on half a circle", half_circle),

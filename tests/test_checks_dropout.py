@@ -75,6 +75,35 @@ def units_in_pairs(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> 
     return np.broadcast_to(np.repeat(mask, 2, axis=2)[..., :H], (T, B, H))
 
 
+def in_tenths(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
+    keep = rng.integers(0, 10, (1 if locked else T, B, H)) >= 10 * p
+    return np.broadcast_to(keep / (1 - p), (T, B, H))
+
+
+def never_all_off(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
+    mask = masks()(T, B, H, p, locked, rng)
+    return mask if mask.any() else never_all_off(T, B, H, p, locked, rng)
+
+
+def one_put_back(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
+    mask = masks()(T, B, H, p, locked, rng)
+    mask[..., 0] = np.where(mask.any(axis=-1), mask[..., 0], 1 / (1 - p))
+    return mask
+
+
+def two_in_turn(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
+    """Every other sequence has one mask."""
+    mask = dropout_mask((1 if locked else T, min(B, 2), H), p, rng=rng)
+    return np.broadcast_to(mask[:, np.arange(B) % 2 if B > 1 else [0]], (T, B, H))
+
+
+def one_order_each(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
+    """Every sequence has the batch's mask, in an order of its own."""
+    mask = dropout_mask((1 if locked else T, H), p, rng=rng)
+    mine = [mask[:, rng.permutation(H)] for _ in range(B)]
+    return np.broadcast_to(np.stack(mine, axis=1), (T, B, H))
+
+
 def p_kept(T: int, B: int, H: int, p: float, locked: bool, rng: Any) -> Any:
     keep = rng.random((1 if locked else T, B, H)) < p
     return np.broadcast_to(keep / max(p, 1e-9), (T, B, H))
@@ -103,13 +132,24 @@ VALUES = [
      "only 0 and 1 / .1 - p."),
     ("negative", masks(change=lambda m, p: -m), "only 0 and 1 / .1 - p."),
     ("rounded", masks(change=lambda m, p: m.round(2)), "only 0 and 1 / .1 - p."),
+    ("four digits", masks(change=lambda m, p: m.round(4)), "holds 1.5385 .*to a few digits only"),
+    ("single precision", masks(change=lambda m, p: m.astype("f4")), "to a few digits only"),
+    ("p in tenths", in_tenths, "p need not be a whole number of tenths"),
+    ("numbers in tenths", lambda T, B, H, p, k, rng: np.broadcast_to((rng.random(
+        (1 if k else T, B, H)).round(1) >= p) / (1 - p), (T, B, H)), "should be about p"),
+    ("another p for all", lambda T, B, H, p, k, rng: np.sign(
+        masks()(T, B, H, 0.1 if p else p, k, rng)) / (1 - p), "it should be about p"),
+    ("never all off", never_all_off, "it is never off"),
+    ("one unit put back", one_put_back, "it is never off"),
+    ("two masks in turn", two_in_turn, "two sequences have the same mask"),
+    ("one mask in many orders", one_order_each, "in all sequences of a step the same number"),
     ("nothing dropped", masks(change=lambda m, p: 0 * m + 1 / (1 - p)), "should be about p"),
     ("nan", masks(change=lambda m, p: np.where(m == 0, np.nan, m)), "mask holds nan"),
     ("one step missing", masks(change=lambda m, p: m[1:]), "the mask must have shape"),
     ("time last", masks(change=lambda m, p: m.transpose(1, 2, 0)), "the mask must have shape"),
     ("one number a sequence", masks(lambda T, B, H, k: (1 if k else T, B, 1)),
      "all units of a sequence are off, or none"),
-    ("units in pairs", units_in_pairs, "one unit tells something"),
+    ("units in pairs", units_in_pairs, "two units have the same mask"),
     ("a generator of its own", from_nowhere, "another mask for a generator in the same state"),
     ("a seed of its own", own_seed, "two generators in different states"),
     ("so many in each sequence", exactly_so_many, "the same number of units is off"),
@@ -202,6 +242,26 @@ def masks_by_truth(params: Any, x: Any, m: Any, n: Any) -> Any:
     return np.tanh((x * m if m else x) @ params.W.T + params.b) * n
 
 
+def unmasked_without_h(params: Any, x: Any, m: Any, n: Any) -> Any:
+    return checks._layer(params, x, None if n is None else m, n)
+
+
+def any_mask(params: Any, x: Any, m: Any, n: Any) -> Any:
+    """A mask is used only if something in it is not 0."""
+    return checks._layer(params, x, *(k if k is not None and k.any() else None for k in (m, n)))
+
+
+def same_scale(params: Any, x: Any, m: Any, n: Any) -> Any:
+    """The masks' numbers as they are for p = 0.3."""
+    m, n = (k if k is None else np.sign(k) / 0.7 for k in (m, n))
+    return checks._layer(params, x, m, n)
+
+
+def if_square(*wrong: str) -> Any:
+    """A mistake that shows where there are as many inputs as units; elsewhere shapes stop it."""
+    return lambda p, x, m, n: checks._layer(p, x, m, n, *wrong * (x.shape[1] == 4 == len(p.b)))
+
+
 def own_tanh(params: Any, x: Any, m: Any, n: Any) -> Any:
     a = checks._layer(params, x, m, None, "no tanh")
     h = (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))
@@ -223,8 +283,12 @@ WRONG[checks.check_block] = [
     ("twice", block("twice"), "applied twice"),
     ("no b", block("no b"), "without b"),
     ("no tanh", block("no tanh"), "without tanh"),
-    ("W turned", lambda p, x, m, n: checks._layer(p, x, m, n, *["W turned"] * (x.shape[1] == 4)),
-     "W is used without .T"),
+    ("W turned", if_square("W turned"), "W is used without .T"),
+    ("masks exchanged", if_square("exchanged"), "the two masks exchanged"),
+    ("x's mask after W", if_square("after W"), "multiplies what comes out of W"),
+    ("no mask if h's is None", unmasked_without_h, "with h_mask = None, out.*x_mask is not used"),
+    ("no mask if it is all 0", any_mask, "with an h_mask of zeros, out.*h_mask is not used"),
+    ("masks of one p", same_scale, r"out\[.*x times its mask"),
     ("masked also in use", always_masked, "stopped with TypeError"),
     ("if of an array", masks_by_truth, "stopped with ValueError"),
     ("rescaled in use", rescaled_in_use, "nothing may be multiplied, and nothing rescaled"),
@@ -290,6 +354,24 @@ def dout_changed(params: Any, x: Any, m: Any, n: Any, dout: Any) -> Any:
     return right
 
 
+def scaled_back(params: Any, x: Any, m: Any, n: Any, dout: Any) -> Any:
+    """h taken from the masked output by the mask's largest number."""
+    n = np.ones_like(dout) if n is None else n
+    h = checks._layer(params, x, m, n) / n.max()
+    da = dout * n * (1 - h**2)
+    m = 1 if m is None else m
+    return da @ params.W * m, Linear(da.T @ (x * m), da.sum(axis=0))
+
+
+def unmasked_back_without_h(params: Any, x: Any, m: Any, n: Any, dout: Any) -> Any:
+    return back()(params, x, None if n is None else m, n, dout)
+
+
+def masks_exchanged_back(params: Any, x: Any, m: Any, n: Any, dout: Any) -> Any:
+    turned = x.shape == dout.shape and m is not None and n is not None
+    return back()(params, x, *((n, m) if turned else (m, n)), dout)
+
+
 def of_the_used(params: Any, x: Any, m: Any, n: Any, dout: Any) -> Any:
     return back()(params, x, None, None, dout)
 
@@ -310,7 +392,11 @@ WRONG[checks.check_block_backward] = [
     ("slope masked, no mask", back("masked slope", "no h mask"), "of the masked out, and without"),
     ("slope masked, W reads x", back("masked slope", "x in dW"), "of the masked out, and x"),
     ("h by division", recovered, "holds nan"),
-    ("slope of the input without mask", slope_of_the_input, "gradient of W.*line by line"),
+    ("h by the mask's largest", scaled_back, "holds nan"),
+    ("slope of the input without mask", slope_of_the_input, "computed again without x_mask"),
+    ("x's mask twice in W", back("twice in dW"), "twice in the gradient of W"),
+    ("masks exchanged", masks_exchanged_back, "the two masks exchanged"),
+    ("no mask if h's is None", unmasked_back_without_h, "with h_mask = None, .*both masks|x_mask"),
     ("as in use", of_the_used, "gradient of W.*line by line|both masks"),
     ("mean over the batch", back(change=lambda dx, dW, db: (dx, Linear(dW / len(dx),
                                                                       db / len(dx)))),
@@ -387,7 +473,7 @@ WRONG[checks.check_passes] = [
     ("locked and off", {"locked", "off"}, 'holds "locked"'),
     ("all", set(checks.WEAK_TESTS), 'passes holds "two"'),
     ("without one", {"off", "first"}, "h_0 and c_0 are zero"),
-    ("without off", {"one", "first"}, "a mask of ones change"),
+    ("without off", {"one", "first"}, "Ask of each test: what does .* a mask of ones change.$"),
     ("without first", {"one", "off"}, "to be carried back from the later steps"),
     ("off alone", "off", "not complete"),
     ("none", set(), "not complete"),
@@ -438,6 +524,33 @@ def one_mask_for_all(cache: Any, dout: Any) -> Any:
     return planted()((params, x, h, c, gates, locked), dout)
 
 
+def from_the_other_end(tanh_c: bool) -> Any:
+    """tanh(c) or the cell state before taken from what comes after it, by a division."""
+
+    def mended(cache: Any, dout: Any) -> Any:
+        params, x, h, c, gates, mask = cache
+        da, dh, dc = np.empty_like(gates), 0.0, 0.0
+        for t in reversed(range(len(x))):
+            i, f, g, o = np.split(gates[t], 4, axis=1)
+            tanh = h[t + 1] / o if tanh_c else np.tanh(c[t + 1])
+            before = c[t] if tanh_c else (c[t + 1] - i * g) / f
+            dh = dh + dout[t]
+            dc = dc + dh * o * (1 - tanh**2)
+            da_i, da_f = dc * g * i * (1 - i), dc * before * f * (1 - f)
+            da_g, da_o = dc * i * (1 - g**2), dh * tanh * o * (1 - o)
+            da[t] = np.concatenate([da_i, da_f, da_g, da_o], axis=1)
+            dh, dc = mask[t] * (da[t] @ params.W_hh), dc * f
+        dWs = [np.einsum("tbk,tbd->kd", da, read) for read in (x, mask * h[:-1])]
+        db = da.sum(axis=(0, 1))
+        return da @ params.W_ih, Recurrent(*dWs, db, db)
+
+    return mended
+
+
+def mask_of_one_p(cache: Any, dout: Any) -> Any:
+    return planted()((*cache[:-1], np.sign(cache[-1]) / 0.6), dout)
+
+
 def a_mask_of_its_own(cache: Any, dout: Any) -> Any:
     mask = dropout_mask(cache[-1].shape, 0.4, rng=np.random.default_rng(7))
     return planted()((*cache[:-1], mask), dout)
@@ -454,6 +567,13 @@ WRONG[checks.check_mended_backward] = [
     ("step after", planted("step after"), "with mask.t . 1. on the way back"),
     ("step after, cell left", planted("step after", "cell"), "two mistakes left"),
     ("other mask on the cell", planted("cell, step before"), "the way back of the cell has a mask"),
+    ("other mask on it, h read", planted("cell, step before", "h in W_hh"), "two mistakes left, m"),
+    ("no mask on dh, cell left", planted("no mask", "cell"), "its mask; and the way back of the"),
+    ("mask twice in W_hh", planted("twice in W_hh"), "applied twice in W_hh's gradient"),
+    ("mask of 0 and 1 in W_hh", planted("0 and 1 in W_hh"), "of 0 and 1 in W_hh's gradient"),
+    ("tanh by division", from_the_other_end(True), "holds nan"),
+    ("cell state by division", from_the_other_end(False), "holds nan"),
+    ("mask of one p", mask_of_one_p, r"gradient of W_hh\[.*line by line"),
     ("no mask on dh", planted("no mask"), "carried back without its mask"),
     ("no mask anywhere", planted("no mask", "h in W_hh"), "without any mask on the way back"),
     ("mask on all of dh", planted("mask on all of dh"), "multiplies all of step t's dh"),
@@ -554,6 +674,8 @@ def predicted(variance: Any = 1023, locked_mean: Any = 512, gentle: Any = GENTLE
 
 WRONG[checks.check_predicted] = [
     ("mean square", predicted(1024), "take the square of the mean away"),
+    ("near the mean square", predicted(1020), "the product of ten such"),
+    ("less one more", predicted(1022), "the product of ten such"),
     ("one step's", predicted(1), "this is one step's"),
     ("added", predicted(10), "the variances are not added"),
     ("the root", predicted(1023**0.5), "the standard deviation"),
@@ -569,7 +691,7 @@ WRONG[checks.check_predicted] = [
     ("locked: zero", predicted(locked_mean=0), "one of the two cases|share with a new"),
     ("locked: added", predicted(locked_mean=10), "the factors multiply"),
     ("locked: any other", predicted(locked_mean=700), "half of the numbers meet ten times a 2"),
-    ("gentle: divided", predicted(gentle=0.01), "losses are not added"),
+    ("gentle: divided", predicted(gentle=0.01), "losses are not added.*significant"),
     ("gentle: kept", predicted(gentle=1 - GENTLE), "p is the share that is dropped"),
     ("gentle: percent", predicted(gentle=1.377), "not a percentage"),
     ("gentle: 1/e", predicted(gentle=0.02), "1/e would be left"),
@@ -664,6 +786,8 @@ def enumerated(p: float, T: int, locked: bool) -> Any:
 
 
 RIGHT[checks.check_survival] = [
+    ("closed forms", lambda p, T, locked: ((1 - p), (1 - p) ** (1 - T), p * (1 - p) ** (1 - 2 * T))
+     if locked else ((1 - p) ** T, 1, (1 - p) ** -T - 1)),
     ("from the mean square", formula()),
     ("enumerated, in a list", lambda p, T, locked: enumerated(p, T, locked).tolist()),
     ("NumPy's numbers", survives(lambda s, m, v, p, T: [np.float64(s), np.array(m), [v]])),
@@ -733,6 +857,47 @@ def a_coin_each(families: Any, shares: Any, rng: Any) -> Any:
             for n in range(len(shares))]  # fmt: skip
 
 
+def filled(families: Any, shares: Any, rng: Any) -> Any:
+    """Fill a part until it has its share, then go on: what is too much is forgotten."""
+    parts: list[list[int]] = [[] for _ in shares]
+    k = 0
+    for name in rng.permutation(sorted(set(families))):
+        if len(parts[k]) >= shares[k] * len(families) - 1e-9 and k < len(shares) - 1:
+            k += 1
+        parts[k] += [i for i, family in enumerate(families) if family == name]
+    return parts
+
+
+def cuts_rounded_down(families: Any, shares: Any, rng: Any) -> Any:
+    """Also the last part ends where the sum of the shares says."""
+    ends = (np.cumsum(shares) * len(families)).astype(int)
+    parts: list[list[int]] = [[] for _ in shares]
+    begin = 0
+    for name in rng.permutation(sorted(set(families))):
+        words = [k for k, family in enumerate(families) if family == name]
+        for part, end in zip(parts, ends):
+            if begin < end:
+                part += words
+                break
+        begin += len(words)
+    return parts
+
+
+def by_part_of_name(parts: Any, families: Any) -> Any:
+    """Relatives are found with `in`."""
+    names = [{families[k] for k in part} for part in parts]
+    return [[k for k, family in enumerate(families) for name in held if name in family]
+            for held in names]  # fmt: skip
+
+
+def by_part_of_name_once(parts: Any, families: Any) -> Any:
+    return [sorted(set(part)) for part in by_part_of_name(parts, families)]
+
+
+def by_first_letters(families: Any, shares: Any, rng: Any) -> Any:
+    return right_split([name[:2] for name in families], shares, rng)
+
+
 def without_the_last(families: Any, shares: Any, rng: Any) -> Any:
     parts = right_split(families, shares, rng)
     longest = max(range(len(parts)), key=lambda k: len(parts[k]))
@@ -782,9 +947,14 @@ WRONG[checks.check_split] = [
     *EITHER,
     ("by words", by_words, "put whole families into the parts, not words"),
     ("by the number of families", by_number_of_families, "count words, not families"),
-    ("a coin for each", a_coin_each, "count words, not families"),
-    ("all in training", all_in_training, "count words, not families"),
-    ("parts turned round", parts_of(lambda parts, f: parts[::-1]), "count words, not families"),
+    ("a coin for each", a_coin_each, "leave no size to chance"),
+    ("all in training", all_in_training, "leave no size to chance"),
+    ("parts turned round", parts_of(lambda parts, f: parts[::-1]), "leave no size to chance"),
+    ("each filled anew", filled, "the overshoot of one part is taken from the next"),
+    ("all cuts rounded down", cuts_rounded_down, "is in no part.*a little less than 1"),
+    ("by first letters", by_first_letters, "further off than the largest family"),
+    ("by part of the name", parts_of(by_part_of_name), "compare with =="),
+    ("by part of the name, once", parts_of(by_part_of_name_once), "compare with =="),
 ]
 
 
@@ -816,6 +986,29 @@ def own_fixed_seed(families: Any, shares: Any, rng: Any) -> Any:
     return right_split(families, shares, np.random.default_rng(0))
 
 
+def few_swaps(families: Any, shares: Any, rng: Any) -> Any:
+    names = sorted(set(families))
+    for _ in range(6):
+        i, j = rng.integers(len(names), size=2)
+        names[i], names[j] = names[j], names[i]
+    return cut(families, names, shares)
+
+
+def few_swaps_of_the_list(families: Any, shares: Any, rng: Any) -> Any:
+    names = list(dict.fromkeys(families))
+    for _ in range(6):
+        i, j = rng.integers(len(names), size=2)
+        names[i], names[j] = names[j], names[i]
+    return cut(families, names, shares)
+
+
+def shuffled_if_equal(families: Any, shares: Any, rng: Any) -> Any:
+    names = sorted(set(families), key=lambda name: (families.count(name), name))
+    if families.count(names[0]) == families.count(names[-1]):
+        rng.shuffle(names)
+    return cut(families, names, shares)
+
+
 def first_always_trains(families: Any, shares: Any, rng: Any) -> Any:
     first, *rest = sorted(set(families))
     return cut(families, [first, *rng.permutation(rest)], shares)
@@ -836,6 +1029,9 @@ WRONG[checks.check_split_chance] = [
     ("turned as they come", turned_as_they_come, "neighbours among the families"),
     ("the first always trains", first_always_trains, "was never in part"),
     ("the last always tests", last_always_tests, "was never in part"),
+    ("few swaps", few_swaps, "where the order of the alphabet would|neighbours among"),
+    ("few swaps of the list", few_swaps_of_the_list, "the order of the list would|neighbours"),
+    ("shuffled if all are equal", shuffled_if_equal, "of several sizes: shuffle them also then"),
 ]
 
 
@@ -867,7 +1063,14 @@ def words_first(families: Any, shares: Any, rng: Any) -> Any:
     return [rng.permutation(part) for part in cut(families, list(order), shares)]
 
 
+def large_first(families: Any, shares: Any, rng: Any) -> Any:
+    """Shuffled, then the large ones first."""
+    names = rng.permutation(sorted(set(families)))
+    return cut(families, sorted(names, key=families.count, reverse=True), shares)
+
+
 ANY_SPLIT = [
+    ("large families first", large_first),
     ("shuffled by Python's random", shuffled_by_random),
     ("by random keys", by_keys),
     ("to the part that lacks most", to_the_neediest),
@@ -903,6 +1106,28 @@ def higher_is_better(scores: Any, patience: Any, least: Any) -> Any:
     return checks._early_stop([-score for score in scores], patience, least)
 
 
+def from_a_constant(start: float) -> Any:
+    """The best so far is a number that is thought to be large."""
+
+    def early_stop(scores: Any, patience: Any, least: Any) -> Any:
+        last = best = start
+        kept = waited = 0
+        for look, score in enumerate(scores):
+            if score < best:
+                best, kept = score, look
+            waited = 0 if score < last - least else waited + 1
+            last = score if waited == 0 else last
+            if waited == patience:
+                break
+        return look, kept
+
+    return early_stop
+
+
+def seen_as(change: Any) -> Any:
+    return lambda scores, patience, least: checks._early_stop(change(scores), patience, least)
+
+
 def chapters(scores: Any, patience: Any, least: Any) -> Any:
     """The function of the chapter, which knows no least."""
     best = 0
@@ -919,6 +1144,15 @@ WRONG[checks.check_early_stop] = [
       for bug, why in checks.STOP_BUGS.items()),
     ("as in the chapter", chapters, "progress must be lower by more than least"),
     ("higher is better", higher_is_better, "it should be"),
+    ("from 10", from_a_constant(10), "it should be"),
+    ("from a billion", from_a_constant(1e9), "it should be"),
+    ("10 for nan", seen_as(lambda s: np.nan_to_num(s, nan=10.0)), "it should be"),
+    ("rounded", seen_as(lambda s: np.round(s, 3)), "it should be"),
+    ("single precision", seen_as(lambda s: s.astype("f4")), "it should be"),
+    ("more than least", lambda scores, patience, least: checks._early_stop(
+        scores, patience, least + 1e-6), "it should be"),
+    ("patience up to 50", lambda scores, patience, least: checks._early_stop(
+        scores, min(patience, 50), least), r"60 scores|61 scores"),
     ("scores", scores_returned, "it should be"),
     ("nothing at the end", never_ends_by_itself, "returned None"),
     ("sorted", sorts, "changed its argument scores"),
@@ -966,6 +1200,7 @@ def floats(scores: Any, patience: Any, least: Any) -> Any:
 
 
 RIGHT[checks.check_early_stop] = [
+    ("from infinity", from_a_constant(math.inf)),
     ("gaps, in an array", lambda *args: tuple(in_numpy(*args))),
     ("recursive, in a list", recursive),
     ("floats", floats),
@@ -993,7 +1228,20 @@ def worst_run(scores: Any) -> Any:
     return most
 
 
+def tried_up_to(most: int) -> Any:
+    """Falls through if none is found."""
+    return lambda scores: next((p for p in range(1, most) if checks._early_stop(
+        scores, p, 0.0)[1] == int(np.argmin(scores))), None)  # fmt: skip
+
+
 WRONG[checks.check_patience_needed] = [
+    ("tried up to 20", tried_up_to(20), r"61 scores. patience_needed returned nothing: does a l"),
+    ("at most 20", lambda scores: min(20, checks._needed(scores)), "the longest wait"),
+    (
+        "rounded",
+        lambda scores: checks._needed(np.round(scores, 3)),
+        "1.000000001.*the longest wait",
+    ),
     ("zero", needing("zero"), "the smallest patience is still 1"),
     ("one less", needing("one less"), "one look before the next progress"),
     ("one more", needing("one more"), "a smaller one is enough: the progress"),
@@ -1051,7 +1299,9 @@ WRONG[checks.check_luck] = [
     ("a quarter", luck(examples=25), "leave more to luck"),
     ("the square", luck(examples=10_000), "not with a higher power"),
     ("sixteen times", luck(examples=1600), "makes it a quarter"),
-    ("something else", luck(examples=300), "spread of one score half as large"),
+    ("300 more", luck(examples=300), "how many more it takes"),
+    ("the factor", luck(examples=4), "this is the factor"),
+    ("something else", luck(examples=700), "spread of one score half as large"),
     ("text", luck("0.5"), "must be a number"),
     ("not written", luck(examples=...), "examples has no value yet"),
 ]
@@ -1059,7 +1309,28 @@ RIGHT[checks.check_luck] = [
     ("a fraction", luck(Fraction(1, 2), 400.0)),
     ("exact by the formula", luck(np.float64(0.5), np.int64(399))),
     ("rough", luck(0.501, 410)),
+    ("rougher", luck(0.5, 450)),
+    ("rougher, too few", luck(0.5, 350)),
 ]
+
+
+def by_steps(n: int, m: int, q: float) -> Any:
+    """P(k) from P(k - 1); the first may be smaller than any float."""
+    P, below, total = (1 - q) ** m, 0.0, 0.0
+    for k in range(m):
+        below += P
+        total += 1 - min(below, 1.0) ** n
+        P *= (m - k) / (k + 1) * q / (1 - q)
+    return np.array(total / m)
+
+
+def by_steps_down(n: int, m: int, q: float) -> Any:
+    """The same from the other end."""
+    P = [q**m]
+    for k in range(m, 0, -1):
+        P.append(P[-1] * k / (m - k + 1) * (1 - q) / q)
+    F = np.cumsum(P[::-1])
+    return np.arange(m + 1) @ np.diff(F**n, prepend=0.0) / m
 
 
 def best(bug: str) -> Any:
@@ -1094,6 +1365,8 @@ WRONG[checks.check_best_of] = [
      "the normal curve"),
     ("at random", drawn_at_random, "should be"),
     ("a little off", best_changed(lambda s, n, m, q: s + 1e-4 * (n > 1)), "near, but not exact"),
+    ("from a P that is 0", by_steps, r"is not 1: .1 - q...m or"),
+    ("from the other end", by_steps_down, r"is not 0: .1 - q...m or"),
     ("several", best_changed(lambda s, n, m, q: [s, s]), "must be a single number"),
     ("overflows", best_changed(lambda s, n, m, q: s * math.inf), "finite number"),
     ("text", best_changed(lambda s, n, m, q: str(s)), "must be a number"),
@@ -1119,20 +1392,25 @@ def one_after_another(n: int, m: int, q: float) -> Any:
     return np.arange(m + 1) @ best_so_far / m
 
 
-def by_steps(n: int, m: int, q: float) -> Any:
-    """P(k) from P(k - 1), in fractions of floats."""
-    P, below, total = (1 - q) ** m, 0.0, 0.0
-    for k in range(m):
-        below += P
-        total += 1 - min(below, 1.0) ** n
-        P *= (m - k) / (k + 1) * q / (1 - q)
-    return np.array(total / m)
+def by_logs(n: int, m: int, q: float) -> Any:
+    logs = [math.lgamma(m + 1) - math.lgamma(k + 1) - math.lgamma(m - k + 1)
+            + k * math.log(q) + (m - k) * math.log1p(-q) for k in range(m + 1)]  # fmt: skip
+    return np.sum(1 - np.cumsum(np.exp(logs))[:-1] ** n) / m
+
+
+def by_tosses(n: int, m: int, q: float) -> Any:
+    """The distribution of one network, one example more each time."""
+    P = np.ones(1)
+    for _ in range(m):
+        P = np.convolve(P, [1 - q, q])
+    return np.sum(1 - np.cumsum(P)[:-1] ** n) / m
 
 
 RIGHT[checks.check_best_of] = [
     ("by differences", by_differences),
     ("one network after another", one_after_another),
-    ("each probability from the one before", by_steps),
+    ("by logarithms", by_logs),
+    ("toss by toss", by_tosses),
 ]
 
 # --- What the checks and the texts rely on. ---

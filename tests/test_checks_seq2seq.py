@@ -17,7 +17,7 @@ from tests.check_cases import Check, dots, one_buffer, stops
 from tools.notebooks import ROOT
 from unrolled.checks import seq2seq as checks
 from unrolled.decoding import beam_search, greedy
-from unrolled.functional import log_softmax
+from unrolled.functional import log_softmax, softmax
 from unrolled.losses import cross_entropy
 from unrolled.params import Linear, Recurrent
 from unrolled.rnn import rnn_backward, rnn_forward
@@ -47,12 +47,15 @@ def mistakes(all_right: Any = 0.818, lost: Any = 1.97, mended: Any = 0.0196) -> 
 WRONG[checks.check_mistakes] = [
     ("linear", mistakes(0.8), "the shares multiply"),
     ("some mistake", mistakes(0.182), "has a mistake somewhere"),
+    ("exponential", mistakes(0.8187), "exp.-20 e. is near to it"),
+    ("two digits", mistakes(0.82), "all_right = 0.82 is near, but not right"),
     ("one symbol", mistakes(0.99), "one symbol's share"),
     ("one place less", mistakes(0.826), "not 19"),
     ("one place more", mistakes(0.81), "not 21"),
     ("per cent", mistakes(81.8), "not a percentage"),
     ("after the right ones", mistakes(lost=0.2), "after the right symbols"),
     ("square", mistakes(lost=2.0), "is near to it; symbol t is right only if"),
+    ("lost, rounded on the way", mistakes(lost=1.98), "lost = 1.98 is near, but not right"),
     ("sum of t e", mistakes(lost=2.1), r"\(T . 1\) / 2 is near"),
     ("right ones", mistakes(lost=18.03), "how many are right"),
     ("share", mistakes(lost=0.0986), "this is the share; how many"),
@@ -61,6 +64,7 @@ WRONG[checks.check_mistakes] = [
     ("lost, any other", mistakes(lost=7), "lost = 7 is not right: with which probability"),
     ("no memory", mistakes(mended=0.01), "a mistake makes the next one likelier"),
     ("near", mistakes(mended=0.02), "only where the symbol before was right"),
+    ("rounded on the way", mistakes(mended=0.0197), "mended = 0.0197 is near, but not right"),
     ("after a mistake", mistakes(mended=0.5), "how often is the symbol before a mistake"),
     ("complement", mistakes(mended=0.98), "share of right ones"),
     ("mean of both", mistakes(mended=0.255), "equally frequent"),
@@ -111,6 +115,12 @@ def zeros_for_pad(targets: Any, start: Any, end: Any, _: Any) -> Any:
     return shift()(targets, start, end, 0)
 
 
+def not_pad(targets: Any, start: Any, end: Any, pad: Any) -> Any:
+    """Counts what is not pad, which may be the same number as end."""
+    read, written, _ = shift()(targets, start, end, pad)
+    return read, written, (written != pad).sum(axis=0)
+
+
 def wider(targets: Any, start: Any, end: Any, pad: Any) -> Any:
     return shift(give=lambda a, b, n: (np.pad(a, ((0, 1), (0, 0)), constant_values=pad),
                                        np.pad(b, ((0, 1), (0, 0)), constant_values=pad), n))(
@@ -141,6 +151,7 @@ WRONG[checks.check_shifted] = [
     ("lengths as a mask", shift(give=lambda a, b, n: (a, b, np.arange(len(a))[:, None] < n)),
      "lengths must be an array of numbers|lengths must have shape"),
     ("one length", shift(give=lambda a, b, n: (a, b, n.max())), r"lengths must have shape \(B=4"),
+    ("compared with pad", not_pad, "do not compare with pad, which is the same number here"),
     ("floats", float_arrays, "must hold integers.*float64"),
     ("one row more", wider, r"target_in must have shape \(T=4, B=4\), got \(5, 4\)"),
     ("one row less", shift(give=lambda a, b, n: (a[:-1], b[:-1], n)), "one symbol more"),
@@ -222,6 +233,7 @@ def loss(*wrong: str, give: Any = lambda value, d: (value, d)) -> Any:
     def masked_loss(logits: Any, target_out: Any, lengths: Any) -> Any:
         if "no mask" in wrong or "gradient at padding" in wrong or "one more" in wrong:
             logits = np.nan_to_num(logits)
+        target_out = target_out % logits.shape[-1]  # a class where padding stands, too
         return give(*checks._loss(logits, target_out, lengths, *wrong))
 
     return masked_loss
@@ -232,7 +244,7 @@ def times_mask(logits: Any, target_out: Any, lengths: Any) -> Any:
     T, _, V = logits.shape
     mask = np.arange(T)[:, None] < lengths
     log_p = log_softmax(logits)
-    y = np.eye(V)[target_out]
+    y = np.eye(V)[np.where(mask, target_out, 0)]
     N = mask.sum()
     return -((log_p * y).sum(axis=-1) * mask).sum() / N, ((np.exp(log_p) - y) * mask[..., None] / N)
 
@@ -270,6 +282,35 @@ def mask_from_symbols(logits: Any, target_out: Any, lengths: Any) -> Any:
     return value, d
 
 
+def indexed_first(logits: Any, target_out: Any, lengths: Any) -> Any:
+    """A number that is no class, where padding stands, is no index."""
+    T, _, V = logits.shape
+    mask = (np.arange(T)[:, None] < lengths)[..., None]
+    log_p, y = log_softmax(np.where(mask, logits, 0)), np.eye(V)[target_out]
+    N = mask.sum()
+    return -np.where(mask, log_p * y, 0).sum() / N, np.where(mask, np.exp(log_p) - y, 0) / N
+
+
+def with_log(log_of: Any) -> Any:
+    """The masked loss with another way to the logarithms of the probabilities."""
+
+    def masked_loss(logits: Any, target_out: Any, lengths: Any) -> Any:
+        mask = np.arange(len(logits))[:, None] < lengths
+        o, y = logits[mask], target_out[mask]
+        value = -log_of(o)[np.arange(len(y)), y].mean()
+        return value, loss()(logits, target_out, lengths)[1]
+
+    return masked_loss
+
+
+def shifted_by(shift_of: Any) -> Any:
+    def log_of(o: Any) -> Any:
+        o = o - shift_of(o)
+        return o - np.log(np.exp(o).sum(axis=-1, keepdims=True))
+
+    return with_log(log_of)
+
+
 def first_sequence(logits: Any, target_out: Any, lengths: Any) -> Any:
     return loss()(logits[:, :1], target_out[:, :1], lengths[:1])
 
@@ -299,7 +340,15 @@ WRONG[checks.check_masked_loss] = [
     ("mask from the symbols", mask_from_symbols, "loss should be|loss is wrong"),
     ("times the mask", times_mask, "loss holds nan, as the logits do"),
     ("times the mask, in the gradient", nan_in_the_gradient, "dlogits holds nan, as the logits"),
-    ("overflows", overflows, "finite number, got nan|nan"),
+    ("overflows", overflows, "no finite number where logits are large"),
+    ("log of softmax", with_log(lambda o: np.log(softmax(o))), "where logits are large"),
+    ("clipped", with_log(lambda o: np.log(np.clip(softmax(o), 1e-12, 1))), "clip or add nothing"),
+    ("a constant in the logarithm", with_log(lambda o: np.log(softmax(o) + 1e-12)),
+     "clip or add nothing"),
+    ("less the mean", shifted_by(lambda o: o.mean(axis=-1, keepdims=True)), "logits are large"),
+    ("less the first", shifted_by(lambda o: o[:, :1]), "logits are large"),
+    ("less the largest of all", shifted_by(lambda o: o.max()), "logits are large"),
+    ("index before the mask", indexed_first, "where padding stands is no class"),
     ("a small constant", small_constant, "right to a few digits only"),
     ("float32", loss(give=lambda v, d: (np.float32(v), d)), "loss is right to a few digits only"),
     ("gradient in float32", loss(give=lambda v, d: (v, d.astype(np.float32))),
@@ -326,9 +375,9 @@ def place_by_place(logits: Any, target_out: Any, lengths: Any) -> Any:
     for b, n in enumerate(lengths.tolist()):
         for t in range(n):
             o = logits[t, b] - logits[t, b].max()
-            p = np.exp(o) / np.exp(o).sum()
-            total -= float(np.log(p[target_out[t, b]]))
-            d[t, b] = p
+            log_p = o - np.log(np.exp(o).sum())
+            total -= float(log_p[target_out[t, b]])
+            d[t, b] = np.exp(log_p)
             d[t, b, target_out[t, b]] -= 1
     N = int(lengths.sum())
     return total / N, (d / N).tolist()
@@ -386,6 +435,10 @@ def from_the_end(h: Any, lengths: Any, W_hh: Any, dh0: Any) -> Any:
     return da[::-1], dW
 
 
+def to_the_longest(h: Any, lengths: Any, W_hh: Any, dh0: Any) -> Any:
+    return seam()(h[: lengths.max() + 1], lengths, W_hh, dh0)
+
+
 def mean_of_batch(da: Any, dW: Any) -> Any:
     return da / da.shape[1], dW / da.shape[1]
 
@@ -412,6 +465,8 @@ WRONG[checks.check_seam] = [
      "the mean over the steps"),
     ("one row more", seam(give=lambda da, dW: (np.concatenate([da[:1], da]), dW)),
      r"da must have shape \(S=5, B=4, H=4\), got \(6, 4, 4\). One row for each"),
+    ("as many rows as the longest source", to_the_longest,
+     r"da must have shape \(S=4, B=1, H=2\), got \(3, 1, 2\). One row for each"),
     ("in time's reverse", from_the_end, r"da\[.*Start with zeros"),
     ("batch first", seam(give=lambda da, dW: (da.swapaxes(0, 1), dW)), "da must have shape"),
     ("dW of each step", seam(give=lambda da, dW: (da, np.stack([dW] * len(da)))),
@@ -526,6 +581,30 @@ def mended(*mend: str) -> Any:
     return partial(buggy, mend=mend)
 
 
+def asks_first(
+    params: Any, source: Any, lengths: Any, start: Any, end: Any, longest: Any
+) -> Any:  # fmt: skip
+    """Compares what is read with end, and start may be the same number."""
+    if start == end:
+        return [[] for _ in lengths], np.zeros(len(lengths))
+    return decode()(params, source, lengths, start, end, longest)
+
+
+def two_at_least(*args: Any) -> Any:
+    return decode()(*args[:-1], max(args[-1], 2))
+
+
+def first_not_asked(*args: Any) -> Any:
+    """argmax is 0 if the end comes first, and if it does not come."""
+    *read, end, longest = args
+    answers, log_p = decode()(*args)
+    whole, p = decode()(*read, -1, longest)  # no symbol is the end
+    at_once = [answer == [end] for answer in answers]
+    return [w if at else a for a, w, at in zip(answers, whole, at_once)], np.where(
+        at_once, p, log_p
+    )
+
+
 def padded_with_end(*args: Any) -> Any:
     answers, log_p = decode()(*args)
     T = max(map(len, answers))
@@ -586,10 +665,13 @@ WRONG[checks.check_mended_decode] = [
     ("start in front", decode(give=lambda a, p: ([[1, *x] for x in a], p)),
      "answers begin with the start symbol"),
     ("padded with end", padded_with_end, "answers go on after their end symbols"),
-    ("longest + 1", one_too_many, "answers.*holds 10 symbols, and 9 are allowed"),
+    ("longest + 1", one_too_many, "answers.*holds 10 symbols, but longest is 9"),
     ("longest - 1", one_too_few, "should be .*but it stops at"),
+    ("start is taken for an end", asks_first, "an answer is empty: nothing has ended"),
+    ("two symbols at least", two_at_least, "holds 2 symbols, but longest is 1"),
+    ("an end at once is not seen", first_not_asked, "answers go on after their end symbols"),
     ("start and end are 1 and 2", fixed_symbols, "answers.0. should be|answers|log_p"),
-    ("always nine", nine_symbols, "9 symbols, and 8 are allowed"),
+    ("always nine", nine_symbols, "9 symbols, but longest is 8"),
     ("probabilities", decode(give=lambda a, p: (a, np.exp(p))), "product of the probabilities"),
     ("negative", decode(give=lambda a, p: (a, -p)), "the negative; a log probability"),
     ("log_p, one number", decode(give=lambda a, p: (a, p.sum())), "log_p must have shape"),
@@ -652,11 +734,8 @@ WRONG[checks.check_alpha] = [
     ("the probabilities alone", 0.511, "the lengths count, too"),
     ("one", 1.0, "with 1 the longer one wins already"),
     ("zero", 0, "there is no penalty"),
-    (
-        "end counted twice",
-        1.0 * np.log(5 / 3) / np.log(15 / 9),
-        "with 1 the longer|counted already",
-    ),
+    ("end counted twice", np.log(5 / 3) / np.log(15 / 9), "n counts the end"),
+    ("rounded on the way", 0.92, "alpha = 0.92 is near, but not right"),
     ("negative", -0.913, "it is positive"),
     ("any other", 3.0, "set the two scores equal"),
     ("text", "0.91", "must be a number"),
@@ -688,6 +767,39 @@ def divmod_by_k(totals: Any, ended: Any, log_probs: Any, end: Any) -> Any:
     rows, tokens, new = checks._beam(totals, ended, log_probs, end)
     flat = rows * V + tokens
     return flat // k % k, flat % k, new
+
+
+def low(number: float) -> Any:
+    """What cannot be has some low total, which is not -inf."""
+
+    def beam_step(totals: Any, ended: Any, log_probs: Any, end: Any) -> Any:
+        k, V = log_probs.shape
+        itself = np.where(np.arange(V) == end, 0.0, number)
+        scores = totals[:, None] + np.where(ended[:, None], itself, log_probs)
+        best = np.argsort(-scores, axis=None)[:k]
+        return best // V, best % V, scores.ravel()[best]
+
+    return beam_step
+
+
+def probabilities(totals: Any, ended: Any, log_probs: Any, end: Any) -> Any:
+    """Products of probabilities, which may be too small."""
+    k, V = log_probs.shape
+    itself = np.where(np.arange(V) == end, 1.0, 0.0)
+    p = np.exp(totals)[:, None] * np.where(ended[:, None], itself, np.exp(log_probs))
+    best = np.argsort(-p, axis=None)[:k]
+    return best // V, best % V, np.log(p.ravel()[best])
+
+
+def two_of_each(totals: Any, ended: Any, log_probs: Any, end: Any) -> Any:
+    """At the first step the places that are empty go on, too."""
+    if np.isfinite(totals).all():
+        return checks._beam(totals, ended, log_probs, end)
+    scores = totals[:, None] + log_probs
+    grown = [(row[j], i, j) for i, row in enumerate(scores) for j in np.argsort(-row)[:2]]
+    grown = sorted(grown, reverse=True)[: len(totals)]
+    new, rows, tokens = zip(*grown)
+    return rows, tokens, new
 
 
 def end_is_zero(totals: Any, ended: Any, log_probs: Any, end: Any) -> Any:
@@ -729,6 +841,11 @@ WRONG[checks.check_beam_step] = [
     ("ended go on", beam("ended go on"), "an ended beginning goes on"),
     ("ended with every symbol", beam("all free"), "comes with every symbol"),
     ("ended dropped", beam("ended dropped"), "an ended beginning is dropped"),
+    ("ended kept", beam("ended kept"), "keeps others.*an ended beginning stays in any case"),
+    ("low", low(-5.0), "another symbol than end|should go on"),
+    ("lower", low(-1000.0), "another symbol than end.*not just low"),
+    ("products", probabilities, "exp.-5000. is 0. Keep logarithms"),
+    ("empty places go on", two_of_each, "goes on from an empty place"),
     ("totals not added", beam("not added"), "the totals so far are not added"),
     ("each its best", beam("each its best"), "each beginning goes on once"),
     ("each its best, unsorted", beam("each its best", "unsorted"), "each beginning goes on once"),
@@ -740,7 +857,7 @@ WRONG[checks.check_beam_step] = [
     ("unsorted", beam(give=lambda r, t, s: (np.roll(r, 1), np.roll(t, 1), np.roll(s, 1))),
      "must be sorted, the best one first|keeps others"),
     ("divided by k", divmod_by_k, "should go on from row|rows|keeps"),
-    ("end is 0", end_is_zero, "should go on from row|keeps others"),
+    ("end is 0", end_is_zero, "should go on from row|keeps others|with another symbol"),
     ("mean so far", per_symbol, "should go on from row|totals|keeps others"),
     ("times ended", times_ended, "row of an ended beginning in log_probs is nan"),
     ("pays for ended", pays_for_ended, "pays for one symbol more|alone; add"),
@@ -831,6 +948,7 @@ WRONG[checks.check_trap] = [
     ("columns", table().T, r"not to 1 .its columns do"),
     ("not normed", table() * 2, "sums to 2, not to 1"),
     ("one row off", table(r2=[0.2, 0.2, 0.2, 0.2, 0.3]), "row 2 of trap sums to 1.1"),
+    ("a row off by little", table(r2=[0.2, 0.2, 0.2, 0.2, 0.20001]), "row 2 .* to 1.00001, not"),
     ("negative", table(r2=[0.2, -0.2, 0.5, 0.2, 0.3]), r"trap.2, 1. is -0.2"),
     ("logarithms", np.log(table()), "a probability is not negative"),
     ("four symbols", np.full((4, 4), 0.25), r"must have shape \(rows=5, columns=5\)"),
@@ -841,6 +959,8 @@ WRONG[checks.check_trap] = [
 ]  # fmt: skip
 RIGHT[checks.check_trap] = [
     ("a list", table().tolist()),
+    ("float32", table().astype(np.float32)),
+    ("rounded", table(r2=[0.1999999, 0.2, 0.2, 0.2, 0.2])),
     ("with zeros", table([0.2, 0.3, 0.25, 0.25, 0.0])),
     ("drawn", table(r1=[0.1, 0.4, 0.3, 0.1, 0.1], r4=[0.9, 0.1, 0, 0, 0])),
     ("others come first", table([0.19, 0.13, 0.21, 0.25, 0.22])),
@@ -883,6 +1003,19 @@ def limited(most: int) -> Any:
         return p._replace(encoder=p.encoder._replace(W_hh=on))
 
     return short
+
+
+def fading(out: float, end: float) -> Any:
+    """The state is carried on by a weight of 1."""
+
+    def change(p: Any) -> Any:
+        encoder = p.encoder._replace(W_hh=np.sign(p.encoder.W_hh))
+        decoder = p.decoder._replace(W_hh=np.sign(p.decoder.W_hh))
+        W = out * np.sign(p.output.W)
+        b = end * np.sign(p.output.b)
+        return p._replace(encoder=encoder, decoder=decoder, output=Linear(W, b))
+
+    return stack(change)
 
 
 def with_output(**parts: Any) -> Any:
@@ -957,6 +1090,12 @@ WRONG[checks.check_reverser_large] = [
     ("always the size of the first", lambda V, n: reverser(2, 3), "reverser.3, 2.*must have shape"),
     ("slots for four", limited(4), r"symbol 5 of the answer should be .*end is likelier"),
     ("V for n", lambda V, n: reverser(V, V), "likelier"),
+    ("slots for nine", limited(9), r"symbol 10 of the answer should be .*end is likelier"),
+    ("ten slots in all", lambda V, n: reverser(V, 9), r"reverser.2, 40.*end is likelier"),
+    ("a state that fades", fading(20, 4), "likelier|a probability of"),
+    ("a state that fades slowly", fading(100, 15), r"reverser.2, 40.*end is likelier"),
+    ("gentle", stack(c=8.0), r"reverser.30, 2.*should be 0, the end.*take larger weights"),
+    ("end too weak for many symbols", stack(end=0.2), r"reverser.30, 2.*take larger weights"),
 ]
 
 
@@ -994,7 +1133,10 @@ RIGHT[checks.check_reverser] = [
     ("slots that are not needed", stack(slots=2)),
     ("empty is -1", signs),
 ]
-RIGHT[checks.check_reverser_large] = RIGHT[checks.check_reverser]
+RIGHT[checks.check_reverser_large] = [
+    *(row for row in RIGHT[checks.check_reverser] if row[0] != "gentler"),
+    ("gentler", stack(c=12.0)),
+]
 
 # --- The tests. ---
 

@@ -19,9 +19,11 @@ DECODER_SIZE = (9.0, 5.3)  # of the drawing of an encoder and a decoder
 
 _PLACES = (2.5, 3.9, 5.3, 6.7)  # where the four places of the source stand
 _MIDDLE = 4.6
-_KEY, _SCORE, _SOFTMAX, _WEIGHT, _VALUE, _SUM = 0.5, 1.45, 2.35, 3.25, 4.2, 5.3  # heights
+_KEY, _SCORE, _SOFTMAX, _WEIGHT, _TIMES, _SUM = 0.5, 1.45, 2.35, 3.25, 4.25, 5.3  # heights
+_BESIDE, _VALUE = 0.68, 3.78  # a value stands this far to the left of its weight, at this height
 _QUERY = (0.7, _SCORE)
 _PLUS = 0.26  # radius of the circle of the sum
+_CROSS = 0.15  # and of that of a product
 
 
 def draw_attention(ax: Axes, upto: str = "context", *, backward: bool = False) -> None:
@@ -63,7 +65,7 @@ def draw_attention(ax: Axes, upto: str = "context", *, backward: bool = False) -
 
     for s, x in enumerate(_PLACES, start=1):
         _circle(ax, (x, _KEY), f"$k_{s}$", GREY if pale else STATE)
-        _circle(ax, (x, _VALUE), f"$v_{s}$", GREY if pale else STATE)
+        _circle(ax, (x - _BESIDE, _VALUE), f"$v_{s}$", GREY if pale else STATE)
     _circle(ax, _QUERY, "$q_t$", GREY if pale else STATE)
     _scores(ax, color("scores", OUTPUT))
     if "weights" in shown:
@@ -251,22 +253,36 @@ def _weights(ax: Axes, color: str) -> None:
 def _context(ax: Axes, color: str) -> None:
     """Draw the values, each times its weight, coming together in a sum."""
     for x in _PLACES:
-        arrow(ax, (x, _WEIGHT + NODE), (x, _VALUE - NODE), color=color, gap=0.0)
-        ax.text(x + 0.22, (_WEIGHT + _VALUE) / 2, "×", ha="center", va="center")
-        arrow(ax, (x, _VALUE + NODE), _rim(x), color=color, gap=0.0)
-    ax.add_patch(
-        Circle((_MIDDLE, _SUM), _PLUS, facecolor="white", edgecolor=color, linewidth=1.6, zorder=3)
-    )
-    ax.text(_MIDDLE, _SUM, "+", ha="center", va="center", zorder=4)
+        arrow(ax, (x, _WEIGHT + NODE), (x, _TIMES - _CROSS), color=color, gap=0.0)
+        arrow(ax, *_from_value(x), color=color, gap=0.0)
+        _sign(ax, (x, _TIMES), "×", _CROSS, color)
+        arrow(ax, *_to_sum(x), color=color, gap=0.0)
+    _sign(ax, (_MIDDLE, _SUM), "+", _PLUS, color)
     arrow(ax, (_MIDDLE + _PLUS, _SUM), (_MIDDLE + 1.0, _SUM), color=color, gap=0.0)
     ax.text(_MIDDLE + 1.85, _SUM, r"$\mathrm{context}_t$", ha="center", va="center")
 
 
-def _rim(x: float) -> Point:
-    """Find where the line from the value at x meets the circle of the sum."""
-    across, up = _MIDDLE - x, _SUM - _VALUE - NODE
-    share = _PLUS / math.hypot(across, up)
-    return _MIDDLE - share * across, _SUM - share * up
+def _sign(ax: Axes, at: Point, sign: str, radius: float, color: str) -> None:
+    """Draw a sum or a product."""
+    ax.add_patch(Circle(at, radius, facecolor="white", edgecolor=color, linewidth=1.6, zorder=3))
+    ax.text(*at, sign, ha="center", va="center_baseline", zorder=4)
+
+
+def _from_value(x: float) -> tuple[Point, Point]:
+    """Find the ends of the line from the value to the product at x."""
+    return _between((x - _BESIDE, _VALUE), NODE, (x, _TIMES), _CROSS)
+
+
+def _to_sum(x: float) -> tuple[Point, Point]:
+    """Find the ends of the line from the product at x to the sum."""
+    return _between((x, _TIMES), _CROSS, (_MIDDLE, _SUM), _PLUS)
+
+
+def _between(a: Point, a_radius: float, b: Point, b_radius: float) -> tuple[Point, Point]:
+    """Cut the line between two centres where it leaves the one circle and meets the other."""
+    across, up = b[0] - a[0], b[1] - a[1]
+    first, last = (r / math.hypot(across, up) for r in (a_radius, b_radius))
+    return (a[0] + first * across, a[1] + first * up), (b[0] - last * across, b[1] - last * up)
 
 
 def _gradients(ax: Axes) -> None:
@@ -274,8 +290,9 @@ def _gradients(ax: Axes) -> None:
     x = _PLACES[2]
     for start, end in (
         ((_MIDDLE + 1.0, _SUM), (_MIDDLE + _PLUS, _SUM)),
-        (_rim(x), (x, _VALUE + NODE)),
-        ((x, _VALUE - NODE), (x, _WEIGHT + NODE)),
+        _to_sum(x)[::-1],
+        _from_value(x)[::-1],
+        ((x, _TIMES - _CROSS), (x, _WEIGHT + NODE)),
         ((x, _WEIGHT - NODE), (x, _SOFTMAX + 0.26)),
         ((x, _SOFTMAX - 0.26), (x, _SCORE + 0.31)),
         ((x, _SCORE - 0.31), (x, _KEY + NODE)),
@@ -286,14 +303,13 @@ def _gradients(ax: Axes) -> None:
             ax.plot(xs, ys, color="white", linewidth=9, solid_capstyle="butt", zorder=2)
         _line(ax, [start, end], GRADIENT)
         arrow(ax, start, end, color=GRADIENT, gap=0.0)
-    for height, label in (
-        (_VALUE, r"$dv_3$"),
-        (_WEIGHT, r"$g_{t3}$"),
-        (_SCORE + 0.47, r"$de_{t3}$"),
-        (_KEY, r"$dk_3$"),
+    for at, label in (
+        ((x - _BESIDE - 0.42, _TIMES + 0.03), r"$dv_3$"),
+        ((x + NODE + 0.05, _WEIGHT - 0.12), r"$g_{t3}$"),
+        ((x + 0.1, _SCORE + 0.47), r"$de_{t3}$"),
+        ((x + NODE + 0.05, _KEY), r"$dk_3$"),
     ):
-        left = x + (0.1 if "e_" in label else NODE + 0.05)
-        ax.text(left, height, label, ha="left", va="center", color=GRADIENT, zorder=5)
+        ax.text(*at, label, ha="left", va="center", color=GRADIENT, zorder=5)
     ax.text(_QUERY[0] + 0.05, _SCORE - 0.62, "$dq_t$", ha="center", va="center", color=GRADIENT)
 
 

@@ -110,7 +110,7 @@ def check_spreads(dot: Any, by_size: Any, states: Any, slope: Any) -> None:
         ),
         "slope": (
             saturated,
-            "the larger weight is a = 1 / (1 + exp(-dot)); its slope is a (1 - a)",
+            "the larger weight is a = 1 / (1 + exp(-dot)); its slope is a (1 - a). Give two digits",
             {
                 "this is the larger weight itself": 1.0,
                 "one of two equal scores has it; here they lie far apart": 0.25,
@@ -157,7 +157,7 @@ def _weight_cases(rng: np.random.Generator) -> list[tuple[str, Array, Array]]:
     large = 1e4 * normal(3, 2, 5)
     top = _open(rng, 3, 2, 5) | (large == large.max(axis=-1, keepdims=True))
     nan = np.where(holes, normal(3, 2, 4), rng.choice([np.nan, np.inf, -np.inf], (3, 2, 4)))
-    far = 1e199 * (10 + rng.permuted(np.arange(24.0)).reshape(2, 3, 4))
+    far = 2e306 * (55 + rng.permuted(np.arange(24.0)).reshape(2, 3, 4))  # above 1e308
     return [
         ("", normal(4, 4, 4), _open(rng, 4, 4, 4)),
         ("", normal(2, 3, 5), _lengths(rng, 3, 5)),
@@ -234,6 +234,10 @@ WEIGHTS = {
     "mean": "an equal weight for each open place; the scores are not used",
     "log": "the logarithm of the weights",
 }
+CUT = (
+    "what comes out if large scores, or large differences of scores, are cut off: an open score "
+    "may be of any size"
+)
 NAN = {
     "nan": "weights is nan where a hidden score is nan or inf. 0 times nan is nan, and so is nan "
     "minus a number: choose with np.where, before the softmax",
@@ -249,14 +253,25 @@ def check_masked_softmax(masked_softmax: Any, seed: int = 0) -> None:
     for kind, scores, mask in _weight_cases(rng_of(seed)):
         T, B, S = scores.shape
         value = call(name, masked_softmax, scores=scores, mask=mask)
+        if isinstance(value, np.ma.MaskedArray):
+            explained(
+                "weights is a masked array, behind whose mask any number may stand: return "
+                "weights.filled(0)"
+            )
         if kind and holds_nan(value):
             explained(NAN[kind])
         look = "One weight for each query, sequence and place."
         found = numbers("weights", value, look, T=T, B=B, S=S)
         right = _weights(scores, mask)
-        wrong = {why: _weights(scores, mask, bug) for bug, why in WEIGHTS.items()}
+        reasons = WEIGHTS | {"mean": CUT} if kind in ("low", "large") else WEIGHTS
+        wrong = {why: _weights(scores, mask, bug) for bug, why in reasons.items()}
         look = "Print the sums over the last axis, and the weights of the hidden places."
         close("weights", found, right, suspects=_likely(wrong), look=look)
+        if np.any(most := np.abs(found[~np.broadcast_to(mask, scores.shape)])):
+            explained(
+                f"weights is {most.max():.3g} at a hidden place, where exactly 0 is asked: only "
+                "exp(-inf) is 0 whatever the other scores are"
+            )
         kept.append((value, snapshot(value)))
     same_still(name, kept)
 
@@ -299,9 +314,13 @@ SCORES = [
 def _additive(params: Additive, query: Array, keys: Array, wrong: str = "") -> Array:
     """Compute the additive score, right or with a mistake by its name below."""
     W_q, W_k, v = params
+    if wrong == "W exchanged":
+        W_q, W_k = W_k, W_q
     with np.errstate(all="ignore"):
         a_q = (query @ (W_q if wrong == "W_q" else W_q.T))[:, :, None]  # (T, B, 1, A)
         a_k = (keys @ (W_k if wrong == "W_k" else W_k.T)).swapaxes(0, 1)  # (B, S, A)
+        if wrong == "keys cut anew":
+            a_k = a_k.swapaxes(0, 1).reshape(a_k.shape)
         a = {
             "product": a_q * a_k,
             "difference": a_q - a_k,
@@ -317,6 +336,8 @@ def _additive(params: Additive, query: Array, keys: Array, wrong: str = "") -> A
                 found = (np.tanh(a_q) + np.tanh(a_k)) @ v
             case "sigmoid":
                 found = 0.5 * (1 + np.tanh(a / 2)) @ v
+            case "v inside":
+                found = np.tanh(a * v).sum(axis=-1)
             case "no v":
                 found = np.tanh(a).sum(axis=-1)
             case "mean":
@@ -327,6 +348,9 @@ def _additive(params: Additive, query: Array, keys: Array, wrong: str = "") -> A
                 found = _softmax(np.tanh(a) @ v)
             case "other sequence":
                 found = np.tanh(a_q + a_k[:1]) @ v
+            case "cut anew":
+                found = np.tanh(a) @ v
+                found = found.swapaxes(1, 2).reshape(found.shape)
             case _:
                 found = np.tanh(a) @ v
     return np.asarray(found)
@@ -337,6 +361,7 @@ ADDITIVES = {
     "tanh last": "what comes out if the tanh comes last; v stands outside it",
     "two tanh": "what comes out with a tanh for each of the two parts; it is one tanh of their sum",
     "sigmoid": "what comes out with a sigmoid for the tanh",
+    "v inside": "what comes out if v stands inside the tanh; it stands outside",
     "no v": "what comes out without v",
     "mean": "the mean over the A neurons; the score is a sum",
     "root": "what comes out if the score is divided by a root; only the scaled score is",
@@ -347,6 +372,9 @@ ADDITIVES = {
     "no keys": "what comes out without the keys",
     "W_q": "what comes out if W_q is used without .T",
     "W_k": "what comes out if W_k is used without .T",
+    "W exchanged": "what comes out with W_q and W_k exchanged",
+    "keys cut anew": "what comes out if the keys' part is cut anew by reshape; swapaxes turns axes",
+    "cut anew": "what comes out if the scores are cut anew by reshape; swapaxes turns axes",
     "other sequence": "what comes out if all sequences look at the keys of the first one",
 }
 
@@ -361,6 +389,9 @@ def check_additive_scores(additive_scores: Any, seed: int = 0) -> None:
             query[:] = 0
         if k == 4:
             keys *= 1e5
+        if k == 7:  # 30 in a query and -30 in a key, which cancel
+            params.W_q[:], params.W_k[:] = 1.0, 1.0
+            query[0], keys[1] = 30.0 / Dq, -30.0 / Dk
         value = call(name, additive_scores, params=params, query=query, keys=keys)
         if np.shape(value) == (S, B):
             explained(
@@ -371,9 +402,9 @@ def check_additive_scores(additive_scores: Any, seed: int = 0) -> None:
         found = numbers("scores", value, look, T=T, B=B, S=S)
         right, wrong = _additive(params, query, keys), {}
         for bug, why in ADDITIVES.items():
-            if (bug == "W_q" and Dq != A) or (bug == "W_k" and Dk != A):
-                continue
-            wrong[why] = _additive(params, query, keys, bug)
+            fits = {"W_q": Dq == A, "W_k": Dk == A, "W exchanged": Dq == Dk}
+            if fits.get(bug, True):
+                wrong[why] = _additive(params, query, keys, bug)
         if T == S:
             why = "what comes out with the axes T and S exchanged: scores[t, b, s] is query t's"
             wrong[why] = right.transpose(2, 1, 0)
@@ -410,9 +441,11 @@ def _back(cache: AttentionCache, dcontext: Array, dweights: Array, wrong: str = 
     read = keys if wrong == "K for V" else values
     g = np.einsum("tbd,sbd->tbs", dcontext, read)
     g = 0 * g if wrong == "dcontext" else g
-    if wrong not in ("dweights", "dweights past"):
-        g = g + dweights
     average = (weights * g).sum(axis=-1, keepdims=True)
+    if wrong not in ("dweights", "dweights past"):
+        g = g - dweights if wrong == "minus dweights" else g + dweights
+    if wrong != "poor average":
+        average = (weights * g).sum(axis=-1, keepdims=True)
     de = {
         "no average": weights * g,
         "alone": weights * (1 - weights) * g,
@@ -425,7 +458,12 @@ def _back(cache: AttentionCache, dcontext: Array, dweights: Array, wrong: str = 
         "dweights past": weights * (g - average) + dweights,
         "average twice": weights * (g - weights * average),
     }.get(wrong, weights * (g - average))
-    de = de / {"no root": 1.0, "by D": D, "by S": np.sqrt(len(keys))}.get(wrong, root)
+    de = de / {
+        "no root": 1.0,
+        "by D": D,
+        "by Dv": np.sqrt(values.shape[-1]),
+        "by S": np.sqrt(len(keys)),
+    }.get(wrong, root)
     dquery = np.einsum("tbs,sbd->tbd", de, values if wrong == "V for K" else keys)
     dkeys = np.einsum("tbs,tbd->sbd", de, query)
     dquery = dquery * (root if wrong == "dquery's root" else 1)
@@ -434,6 +472,8 @@ def _back(cache: AttentionCache, dcontext: Array, dweights: Array, wrong: str = 
     dvalues = np.einsum("tbs,tbd->sbd", weights, dcontext)
     if wrong == "dvalues unweighted":
         dvalues = np.broadcast_to(dcontext.sum(axis=0), values.shape)
+    if wrong == "dvalues by dweights":
+        dvalues = np.einsum("tbs,tbd->sbd", weights + dweights, dcontext)
     if wrong == "dvalues by de":
         dvalues = np.einsum("tbs,tbd->sbd", de, dcontext)
     if wrong == "keys are values":
@@ -471,6 +511,9 @@ BACK_BUGS = {
     "sign": "what comes out with average - g: the sign",
     "dweights past": "what comes out if dweights is added behind the softmax; it is the gradient "
     "of the weights, and so a part of g",
+    "poor average": "what comes out if the average of g is taken without dweights, which is a part "
+    "of g",
+    "minus dweights": "what comes out if dweights is subtracted; it is added",
     "average twice": "what comes out if the average is multiplied by the weights once too often",
     "dweights": "what comes out without dweights",
     "dcontext": "what comes out if the weights get no gradient from the context",
@@ -478,7 +521,10 @@ BACK_BUGS = {
     "met and root": "what comes out if dkeys is divided by the root of D twice; cache.met is the "
     "query after the division",
     "by D": "what comes out with D in place of its root",
+    "by Dv": "what comes out with the root of Dv; it is that of D, the size of a key",
     "by S": "what comes out with the root of S; it is that of D, the size of a key",
+    "dvalues by dweights": "what comes out if dvalues is made with the sum of weights and "
+    "dweights; the values were multiplied by the weights alone",
     "dvalues unweighted": "what comes out if dvalues lacks the weights",
     "dvalues by de": "what comes out if dvalues is made with the gradient of the scores; it needs "
     "the weights",
@@ -562,7 +608,7 @@ LOOKS = [
     (3, 2, 6, 4, 4),
     (4, 3, 4, 5, 6),
     (1, 3, 5, 2, 4),
-    (4, 1, 6, 1, 2),
+    (4, 1, 4, 1, 2),
     (1, 2, 1, 3, 2),
     (3, 2, 4, 4, 3),
     (3, 2, 6, 4, 4),
@@ -572,9 +618,15 @@ LOOKS = [
 def _look(query: Array, keys: Array, values: Array, wrong: str = "") -> tuple[Array, Array]:
     """Let each query look at the places up to its own, right or with a mistake named below."""
     T, S, D = len(query), len(keys), query.shape[-1]
-    root = {"no root": 1.0, "by D": D, "by S": np.sqrt(S), "by T": np.sqrt(T)}.get(
-        wrong, np.sqrt(D)
-    )
+    root = {
+        "no root": 1.0,
+        "by D": D,
+        "by Dv": np.sqrt(values.shape[-1]),
+        "by S": np.sqrt(S),
+        "by T": np.sqrt(T),
+    }.get(wrong, np.sqrt(D))
+    if wrong == "cut anew":
+        keys = keys.reshape(-1, S, D).swapaxes(0, 1)
     scores = np.einsum("tbd,sbd->tbs", query, keys) / root
     places = np.arange(S)
     shift = {"left": 0, "left, after": 0, "one more": S - T + 1, "one less": S - T - 1, "k is 1": 1}
@@ -598,6 +650,10 @@ def _look(query: Array, keys: Array, values: Array, wrong: str = "") -> tuple[Ar
         weights = _softmax(np.where(seen, scores, -1e9))
     elif wrong == "queries":
         weights = _softmax(hidden, 0)
+    elif wrong == "largest of queries":
+        with np.errstate(all="ignore"):
+            weights = np.exp(hidden - hidden.max(axis=0))
+            weights = weights / weights.sum(axis=-1, keepdims=True)
     else:
         weights = _softmax(hidden)
     read = keys if wrong == "K for V" else values
@@ -626,20 +682,26 @@ LOOK_BUGS = {
     "minus ten": "what comes out if 10 is taken from a hidden score; that leaves it "
     "a little weight",
     "queries": "what comes out with a softmax over the queries; it is over the places",
+    "largest of queries": "what comes out if the largest score of each place, over the queries, is "
+    "subtracted; it is that of each query, over the places",
+    "cut anew": "what comes out if the keys are cut anew by reshape; swapaxes turns axes",
     "no root": "what comes out without the root of D",
     "by D": "what comes out with D in place of its root",
+    "by Dv": "what comes out with the root of Dv; it is that of D, the size of a key",
     "by S": "what comes out with the root of S; it is that of D, the size of a key",
     "by T": "what comes out with the root of T; it is that of D, the size of a key",
 }
 
 
 def _look_case(rng: np.random.Generator, k: int) -> dict[str, Any]:
-    """Draw a case; in one of them the future has scores far above those of the past."""
+    """Draw a case; in one the future has scores far above the past's, in one all scores are 0."""
     T, B, S, D, Dv = LOOKS[k]
     query, keys = rng.normal(size=(T, B, D)), rng.normal(size=(S, B, D))
     if D == 1:
         query[:] = 1.0
-        keys[:, 0, 0] = 1e200 * (np.arange(S) - S + 0.5)
+        keys[:, 0, 0] = 2e307 * (np.arange(S) - S - 4)  # those of the past lie below -1e308
+    if k == 5:
+        query[:] = 0.0
     return {"query": query, "keys": keys, "values": rng.normal(size=(S, B, Dv))}
 
 
@@ -650,16 +712,21 @@ def check_causal_look(causal_look: Any, seed: int = 0) -> None:
         case = _look_case(rng, k)
         value = call(name, causal_look, **case)
         context, weights = results(name, value, "context", "weights")
+        above = (
+            "where the scores of the future lie far above the others: hide it before the softmax, "
+            "and then subtract the largest score that is left"
+        )
         if D == 1 and holds_nan(weights):
-            explained(
-                "weights holds nan where the scores of the future lie far above the others: hide "
-                "it before the softmax, and then subtract the largest score that is left"
-            )
+            explained(f"weights holds nan {above}")
         if holds_nan(weights):
             explained("weights holds nan: a query sees no place at all. Its own is always open")
         right_context, right = _look(**case)
         found = numbers("weights", weights, "Each query has S weights.", T=T, B=B, S=S)
+        if D == 1 and not found.any(axis=-1).all():
+            explained(f"weights has a row of zeros {above}")
         wrong = {why: _look(**case, wrong=bug)[1] for bug, why in LOOK_BUGS.items()}
+        if D == 1:  # all queries are the same, so this gives equal weights, as what cuts off does
+            wrong[CUT] = wrong.pop(LOOK_BUGS["largest of queries"])
         look = "Print the weights of the first query: which places has it seen?"
         close("weights", found, right, suspects=_likely(wrong), look=look)
         got = numbers("context", context, "Each query gets an average of values.", T=T, B=B, Dv=Dv)
@@ -698,10 +765,13 @@ def _copy_case(rng: np.random.Generator, k: int) -> dict[str, Any]:
     if S > 3:
         ids[0], ids[2] = N - 1, N - 1  # the same word twice
         ids[1] = rng.integers(V, size=B)
+        ids[1, 0] = 1 if k == 0 else 0  # id 0 is a word like others
         ids[3] = ids[1]
+    if k == 0:
+        ids[4, 0] = V  # a second word that is not in the vocabulary
     mask = _lengths(rng, B, S) if S != 4 else np.ones((B, S), dtype=bool)
     weights = _softmax(_where(mask, rng.normal(size=(T, B, S))))
-    ids[~mask.T] = 0
+    ids[~mask.T] = rng.integers(N)
     g = rng.random((T, B))
     if k == 2:
         g[0] = [0.0, 1.0]
@@ -734,7 +804,9 @@ def _mixture(p: Array, g: Array, weights: Array, ids: Array, N: int, wrong: str 
     written[..., :V] = p
     to = {
         "unknown": np.where(ids < V, ids, min(1, V - 1)),
-        "cut anew": ids.T.reshape(S, B),
+        "all V": np.minimum(ids, V),
+        "all last": np.where(ids < V, ids, N - 1),
+        "cut anew": ids.reshape(B, S).T,
         "first sequence": np.repeat(ids[:, :1], B, axis=1),
     }.get(wrong, ids)
     if wrong == "first wins":
@@ -748,7 +820,8 @@ def _mixture(p: Array, g: Array, weights: Array, ids: Array, N: int, wrong: str 
     elif wrong == "equal":
         copied = _copied(np.full_like(weights, 1 / S), to, N, lambda old, new, _: old + new)
     else:
-        copied = np.einsum("tbs,sbn->tbn", weights, np.eye(N)[to])
+        some = weights * (ids.T > 0) if wrong == "padding" else weights
+        copied = np.einsum("tbs,sbn->tbn", some, np.eye(N)[to])
     if wrong == "dropped":
         copied[..., V:] = 0
     if wrong == "only unseen":
@@ -790,9 +863,14 @@ COPY_BUGS = {
     "copying": "the copied part alone",
     "dropped": "what comes out if words outside the vocabulary are not copied; they are what the "
     "pointer is for",
+    "padding": "what comes out if id 0 is taken for padding and not copied; it is a word like any "
+    "other, and padding has weight 0",
     "only unseen": "what comes out if only words outside the vocabulary are copied; any word of "
     "the source may be",
     "unknown": "what comes out if words outside the vocabulary become UNKNOWN; each has an id",
+    "all V": "what comes out if all words outside the vocabulary get the id V; each has its own",
+    "all last": "what comes out if all words outside the vocabulary get the last id; each has its "
+    "own",
     "put over": "what comes out if a copy replaces the written part; a word that is in both gets "
     "both shares",
     "put over, last": "what comes out if each copy is assigned with = and not added; both the "
@@ -827,10 +905,15 @@ def _copy_back(
 ) -> list[Array]:
     """Carry the gradient of a mixture back, right or with a mistake by its name below."""
     V, N = p.shape[-1], dmixture.shape[-1]
+    if wrong == "cut anew":
+        ids = ids.reshape(ids.shape[::-1]).T
     hot = np.eye(N)[ids]  # (S, B, N)
     a, c = g[..., None], 1 - g[..., None]
     at = np.einsum("tbn,sbn->tbs", dmixture, hot)  # what stands at each place's word
     write, copy = (p * dmixture[..., :V]).sum(axis=-1), (weights * at).sum(axis=-1)
+    same = np.einsum("sbn,ubn->bsu", hot, hot)
+    times = same.sum(axis=-1)
+    first, last = np.tril(same, -1).sum(axis=-1) == 0, np.triu(same, 1).sum(axis=-1) == 0
     dg = {
         "dg writes": write,
         "dg adds": write + copy,
@@ -838,8 +921,9 @@ def _copy_back(
         "dg weighed": g * write - (1 - g) * copy,
         "dg logit": (write - copy) * g * (1 - g),
         "dg mean": (write - copy) / N,
+        "dg first": write - (weights * at * first).sum(axis=-1),
+        "dg last": write - (weights * at * last).sum(axis=-1),
     }.get(wrong, write - copy)
-    times = np.einsum("sbn,ubn->bs", hot, hot)
     dweights = {
         "dw plain": at,
         "dw by g": a * at,
@@ -849,10 +933,13 @@ def _copy_back(
         "dw unseen": c * at * (ids >= V).T,
         "dw seen": c * at * (ids < V).T,
         "dw weighed": weights * c * at,
+        "dw first": c * at * first,
+        "dw last": c * at * last,
+        "dw open": c * at * (weights > 0),
     }.get(wrong, c * at)
-    first = dmixture[..., :V]
-    dp = {"dp plain": first, "dp by 1 - g": c * first, "dp by p": a * p * first}.get(
-        wrong, a * first
+    known = dmixture[..., :V]
+    dp = {"dp plain": known, "dp by 1 - g": c * known, "dp by p": a * p * known}.get(
+        wrong, a * known
     )
     if wrong == "over batch":
         return [part / p.shape[1] for part in (dp, dg, dweights)]
@@ -880,6 +967,14 @@ COPY_BACKS = {
     "dw seen": "what comes out if only places of words of the vocabulary get a gradient",
     "dw weighed": "what comes out with the weights in it; the derivative of a product by one "
     "factor is the other",
+    "dg first": "what comes out if only the first of several equal words counts; all are copied",
+    "dg last": "what comes out if only the last of several equal words counts; all are copied",
+    "dw first": "what comes out if only the first of several equal words gets a gradient; all do",
+    "dw last": "what comes out if only the last of several equal words gets a gradient; all do",
+    "dw open": "what comes out if only weights above 0 get a gradient; how large a weight is does "
+    "not matter for its own",
+    "cut anew": "what comes out if the ids are turned, or cut anew by reshape; ids[s, b] is place "
+    "s of sequence b",
     "over batch": "the mean over the batch; each sequence has its own",
 }
 
@@ -890,6 +985,9 @@ def check_copy_backward(copy_backward: Any, seed: int = 0) -> None:
     for k, (T, B, S, V, N) in enumerate(COPIES):
         case = _copy_case(rng, k)
         del case["N"]
+        for what in ("p", "g", "weights"):  # any numbers; those that are 0 or 1 remain
+            old = case[what]
+            case[what] = np.where((old == 0) | (old == 1), old, rng.normal(size=old.shape))
         case["dmixture"] = rng.normal(size=(T, B, N))
         value = call(name, copy_backward, **case)
         parts = results(name, value, *COPY_PARTS)
@@ -907,7 +1005,10 @@ def check_copy_backward(copy_backward: Any, seed: int = 0) -> None:
         ]
         for part, what in enumerate(COPY_PARTS):
             suspects = {why: both[part] for why, both in wrong.items()}
-            look = "Where does it stand in the mixture, and by what is it multiplied there?"
+            look = (
+                "Where does it stand in the mixture, and by what is it multiplied there? p, g "
+                "and weights may hold any numbers."
+            )
             close(what, arrays[part], right[part], suspects=_likely(suspects), look=look, rel=1e-12)
         kept.append((value, snapshot(value)))
     same_still(name, kept)
@@ -954,6 +1055,7 @@ def _vectors(what: str, value: Any, S: int) -> Array:
 
 def check_reversal(reversal: Any) -> None:
     """Refuse queries and keys of two numbers that do not look at the places in reverse."""
+    kept = []
     for S in LENGTHS:
         value = call("reversal", reversal, S=S)
         parts = results("reversal", value, "query", "keys")
@@ -966,6 +1068,8 @@ def check_reversal(reversal: Any) -> None:
                 fail(f"for S = {S} a score is not finite: take smaller numbers")
             weights = attention_forward(query, keys, keys, score="dot")[1][:, 0]
         _reversed(weights, S)
+        kept.append((value, snapshot(value)))
+    same_still("reversal", kept)
 
 
 def _reversed(weights: Array, S: int) -> None:
@@ -987,7 +1091,8 @@ def _reversed(weights: Array, S: int) -> None:
             explained(f"for S = {S} {why}; step t of 0..S-1 should look at place S-1-t")
     t = int(short[0])
     share = weights[t, right[t]]
-    where = f"for S = {S} query[{t}] puts {share:.3g} on place {right[t]}, where 0.99 is asked"
+    cut = int(1e4 * share) / 1e4  # and not rounded to 0.99
+    where = f"for S = {S} query[{t}] puts {cut:g} on place {right[t]}, where 0.99 is asked"
     ahead = np.partition(weights[t], -2)[-2] < share
     if ahead and (most == right).all():
         explained(f"{where}. The right places are ahead: let the scores lie further apart")
