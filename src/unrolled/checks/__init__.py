@@ -5,6 +5,6 @@ reference and returns nothing. What is wrong, and what to look at, is the messag
 same functions serve ``grader.check`` in a notebook, ``python -m unrolled.grade`` and the tests.
 """
 
-from unrolled.checks._tools import Explained, NotAnswered
+from unrolled.checks._tools import Explained, NotAnswered, drawn_with
 
-__all__ = ["Explained", "NotAnswered"]
+__all__ = ["Explained", "NotAnswered", "drawn_with"]

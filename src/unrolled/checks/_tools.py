@@ -2,7 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,6 +13,8 @@ from unrolled._validate import Array
 
 # A wrong result that is known in advance, by the mistake that leads to it.
 Suspects = Mapping[str, Any]
+
+_own_seed: ContextVar[tuple[int, ...]] = ContextVar("own seed of who grades", default=())
 
 
 class Explained(AssertionError):
@@ -273,9 +277,19 @@ def names_of(what: str, value: Any, known: Iterable[str]) -> set[str]:
     return chosen
 
 
-def rng_of(seed: int) -> np.random.Generator:
-    """Return the generator that a check draws its numbers from."""
-    return np.random.default_rng([2024, seed])
+def rng_of(seed: int, *more: int) -> np.random.Generator:
+    """Return the generator that a check draws its numbers from; with ``more``, one of several."""
+    return np.random.default_rng([2024, seed, *more, *_own_seed.get()])
+
+
+@contextmanager
+def drawn_with(own_seed: int) -> Iterator[None]:
+    """Let all checks draw other numbers: those of a teacher's own seed; 0 for the usual ones."""
+    token = _own_seed.set((own_seed,) if own_seed else ())
+    try:
+        yield
+    finally:
+        _own_seed.reset(token)
 
 
 def kind_of(value: Any) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.grade import text
+from unrolled.grade.batch import grade_class
 from unrolled.grade.errors import GradeError
 from unrolled.grade.exercises import exercise_folders
 from unrolled.grade.run import Report, grade_notebook
+from unrolled.grade.sandbox import open_sandbox
 
 BAR = 20  # characters
 
@@ -33,15 +35,56 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--progress", action="store_true", help="show where all exercises of the project stand"
     )
+    teacher = parser.add_argument_group("a class")
+    teacher.add_argument(
+        "--class", dest="folder", type=Path, metavar="DIR", help="grade all notebooks below DIR"
+    )
+    teacher.add_argument(
+        "--out", type=Path, metavar="FILE", help="the table of grades (default: grades.csv)"
+    )
+    teacher.add_argument(
+        "--jobs", type=number, metavar="N", help="submissions at a time (default: one a core)"
+    )
+    teacher.add_argument("--exercise", metavar="NAME", help="refuse notebooks of any other")
+    teacher.add_argument(
+        "--definitions", type=Path, metavar="DIR", help="your own, as tools.exercises writes them"
+    )
+    teacher.add_argument(
+        "--seed", type=number, metavar="N",
+        help="of the numbers that the checks draw (default: a random one, kept beside FILE)",
+    )  # fmt: skip
+    teacher.add_argument(
+        "--no-sandbox", action="store_true", help="do without bubblewrap, and accept the risk"
+    )
     args = parser.parse_args(argv)
-    if bool(args.files) == args.progress or (args.json and args.progress):
-        parser.error("name at least one notebook, or use --progress alone")
+    if [bool(args.files), args.progress, args.folder is not None].count(True) != 1:
+        parser.error("name at least one notebook, or use --progress or --class DIR alone")
+    if args.json and not args.files:
+        parser.error("--json is for files; --class writes a JSON report beside each submission")
+    if args.folder is None and any(
+        [args.out, args.jobs, args.exercise, args.definitions, args.seed, args.no_sandbox]
+    ):
+        parser.error("--out, --jobs, --exercise, --definitions, --seed, --no-sandbox need --class")
     for stream in (sys.stdout, sys.stderr):  # a terminal without a ✓ shows a ?
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
+        if args.folder is not None:
+            return grade_class(
+                args.folder,
+                args.out or Path("grades.csv"),
+                sandbox=lambda: open_sandbox(allow_none=args.no_sandbox),
+                jobs=args.jobs,
+                time_limit=args.time_limit,
+                exercise=args.exercise or "",
+                definitions=args.definitions,
+                seed=args.seed,
+            )
         if args.progress:
             return progress(args.time_limit)
         return grade(args.files, args.time_limit, as_json=args.json)
+    except GradeError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -56,6 +99,13 @@ def seconds(value: str) -> float:
     if not 0 < number < math.inf:
         raise ValueError(value)
     return number
+
+
+def number(value: str) -> int:
+    """Return a whole number above 0."""
+    if int(value) < 1:
+        raise ValueError(value)
+    return int(value)
 
 
 def grade(files: list[Path], time_limit: float, *, as_json: bool) -> int:
@@ -86,28 +136,7 @@ def graded(file: Path, time_limit: float) -> Report | None:
 
 def as_dict(report: Report) -> dict[str, Any]:
     """Return a report as JSON has it."""
-    questions = [outcome._asdict() for outcome in report.outcomes]
-    for question in questions:
-        question["score"] = whole(question["score"])
-        question["possible"] = whole(question["possible"])
-    return {
-        "file": str(report.file),
-        "score": whole(report.score),
-        "possible": whole(report.possible),
-        "questions": questions,
-    }
-
-
-def whole(number: float) -> float:
-    """Return a number of points, as an int if it is one.
-
-    Examples
-    --------
-    >>> whole(2.0), whole(1 / 3)
-    (2, 0.333333)
-    """
-    number = round(number, 6)
-    return int(number) if number == int(number) else number
+    return {"file": str(report.file), **text.as_dict(report.outcomes)}
 
 
 def progress(time_limit: float) -> int:

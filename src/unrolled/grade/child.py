@@ -1,8 +1,9 @@
 """The process in which a learner's code runs; ``unrolled.grade.session`` is its other end.
 
-python -m unrolled.grade.child FD
+python -m unrolled.grade.child FD LIMITS
 """
 
+import json
 import os
 import resource
 import signal
@@ -20,9 +21,8 @@ import numpy as np
 import unrolled.grade
 from unrolled.grade import notebook
 from unrolled.grade.errors import own_line, text_of
+from unrolled.grade.sandbox import Limits
 from unrolled.grade.wire import LARGEST, decode, encode, receive, send
-
-MEMORY = 8 * 2**30  # bytes of address space
 
 
 class Silent:
@@ -35,11 +35,16 @@ class Silent:
         return lambda *args, **kwargs: None
 
 
-def main(fd: int) -> None:
+def main(fd: int, limits: Limits) -> None:
     """Answer requests until the other end closes."""
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_AS, MEMORY)
+    limit(resource.RLIMIT_AS, limits.address_space)
+    if limits.file_size:
+        limit(resource.RLIMIT_FSIZE, limits.file_size)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # to write more is an error, not the end
+    if limits.processes:
+        limit(resource.RLIMIT_NPROC, limits.processes)
     unrolled.grade.open_grader = notebook.open_grader = Silent  # type: ignore[assignment]
     otter: Any = ModuleType("otter")
     otter.Notebook = Silent
@@ -144,4 +149,4 @@ def call(shell: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
 REQUESTS: dict[str, Callable[..., Any]] = {"run": run, "fetch": fetch, "call": call}
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Limits(**json.loads(sys.argv[2])))

@@ -19,7 +19,14 @@ LONGEST = 2000  # characters of a message: enough for any check, too few for an 
 
 
 class GradeError(ValueError):
-    """A notebook that cannot be graded at all, in one sentence that says what to do."""
+    """A notebook that cannot be graded at all, in one sentence that says what to do.
+
+    ``status`` says in a word or two, for a table, what kind of file it is.
+    """
+
+    def __init__(self, message: str, status: str = "not graded") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class LearnerError(Exception):

@@ -18,6 +18,8 @@ from unrolled.grade.errors import GradeError, LearnerError, Stopped, own_line, t
 NAME = re.compile(r"[\w-]{1,80}")
 OPENED = re.compile(rf"""^[^#\n]*\bopen_grader\(\s*["']({NAME.pattern})["']\s*\)""", re.MULTILINE)
 
+NO_EXERCISE = "no exercise"
+
 
 class Question(NamedTuple):
     """A question: what a learner is told of it, the ids of its answer cells, otter's test cases."""
@@ -82,7 +84,8 @@ def exercise_name(notebook: Mapping[str, Any]) -> str:
             if opened := OPENED.search(code):
                 return opened[1]
     raise GradeError(
-        "is no exercise, or does not say which; copy your answers into a notebook of exercises/"
+        "is no exercise, or does not say which; copy your answers into a notebook of exercises/",
+        NO_EXERCISE,
     )
 
 
@@ -103,25 +106,28 @@ def definitions() -> Path:
     return Path(__file__).parent / "definitions"
 
 
-def load_exercise(name: str) -> Exercise:
+def load_exercise(name: str, folder: Path | None = None) -> Exercise:
     """Read an exercise as the package defines it, whatever a learner's notebook holds.
 
     Parameters
     ----------
     name : str
         As the file in exercises/ comes to a learner, without its ending: ``"01_neurons"``.
+    folder : path, optional
+        Another folder of definitions than the package's.
 
     Raises
     ------
     GradeError
         If there is none of this name, or its definition is damaged.
     """
-    known = sorted(file.stem for file in definitions().glob("*.json"))
+    folder = folder or definitions()
+    known = sorted(file.stem for file in folder.glob("*.json"))
     if not NAME.fullmatch(name) or name not in known:
         there = f"there are: {', '.join(known)}" if known else "get the package again, it has none"
-        raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}")
+        raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}", NO_EXERCISE)
     try:
-        contents = json.loads((definitions() / f"{name}.json").read_text(encoding="utf-8-sig"))
+        contents = json.loads((folder / f"{name}.json").read_text(encoding="utf-8-sig"))
         with warnings.catch_warnings():  # to import otter gives some
             warnings.simplefilter("ignore")
             questions = tuple(
@@ -197,17 +203,21 @@ def run_case(case: Any, env: Mapping[str, Any]) -> Failure | None:
 
 
 def tally(question: Question, failures: Sequence[Failure | None]) -> Outcome:
-    """Add the points of the cases that did not fail, and tell each reason once."""
+    """Add the points of the cases that did not fail, and tell each reason once.
+
+    A hidden case gives no points: where it fails, the question earns none.
+    """
     messages: dict[str, str] = {}
     for failure in filter(None, failures):
         hint = f"\nHint: {failure.hint}" if failure.hint else ""
         messages.setdefault(failure.reason, failure.reason + hint)
     if not messages:
         return Outcome(question.name, question.points, question.points, "")
-    passed = [case.points for case, failure in zip(question.cases, failures) if failure is None]
-    return Outcome(
-        question.name, sum(passed, 0.0), question.points, tidy("\n".join(messages.values()))
-    )
+    results = list(zip(question.cases, failures, strict=True))
+    score = sum((case.points for case, failure in results if failure is None), 0.0)
+    if any(case.hidden and failure is not None for case, failure in results):
+        score = 0.0
+    return Outcome(question.name, score, question.points, tidy("\n".join(messages.values())))
 
 
 def _explained(error: BaseException, env: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Grade a finished notebook: its code in one process, the project's checks in this one."""
 
 import json
+import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unrolled.checks import drawn_with
 from unrolled.grade.errors import GradeError, LearnerError, Stopped, tidy
 from unrolled.grade.exercises import (
     Exercise,
@@ -19,18 +21,27 @@ from unrolled.grade.exercises import (
     run_case,
     tally,
 )
+from unrolled.grade.sandbox import Sandbox
 from unrolled.grade.session import Session, defines
 
 CHECK = re.compile(r"""\.check\(\s*["'](\w+)["']\s*\)""")
 FRESH = "open it in Jupyter and save it again, or copy your answers into a fresh one"
+NONE = "not a notebook"
 
 
 class Report(NamedTuple):
-    """A graded notebook: its file as it was named, the exercise, an outcome for each question."""
+    """A graded notebook: its file as it was named, the exercise, an outcome for each question.
+
+    ``status`` is ``"ok"``, or what stopped a cell or a function: ``"timeout"`` or ``"crashed"``.
+    ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox.
+    """
 
     file: Path
     exercise: Exercise
     outcomes: tuple[Outcome, ...]
+    status: str = "ok"
+    cpu: float = 0.0
+    memory: int = 0
 
     @property
     def score(self) -> float:
@@ -71,30 +82,92 @@ def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
     path = Path(path)
     notebook = read_notebook(path)
     exercise = load_exercise(exercise_name(notebook))
+    # A link's own folder, not its target's: that is where Jupyter would run it.
+    with Session(path.absolute().parent, time_limit=time_limit) as session:
+        return grade_cells(path, notebook, exercise, session)
+
+
+def grade_submission(
+    data: bytes,
+    *,
+    sandbox: Sandbox,
+    time_limit: float,
+    total_limit: float = math.inf,
+    exercise: str = "",
+    folder: Path | None = None,
+    seed: int = 0,
+    told: Callable[[Exercise, Outcome], None] = lambda exercise, outcome: None,
+) -> Report:
+    """Grade what was handed in: its code in a sandbox, by a teacher's checks and numbers.
+
+    Parameters
+    ----------
+    data : bytes
+        The contents of the notebook file.
+    sandbox : Sandbox
+    time_limit, total_limit : float
+        Seconds for each cell and for each check, and for all together.
+    exercise : str, optional
+        The exercise that it must be; any, if empty.
+    folder : path, optional
+        Where the exercises are defined; the package's own definitions if None.
+    seed : int, default 0
+        The teacher's own, from which the checks draw their numbers; 0 for those of the notebook.
+    told : callable, optional
+        Called with each outcome as soon as it is known.
+
+    Raises
+    ------
+    GradeError
+        If it is no notebook of an exercise, or of another one.
+    """
+    notebook = parse_notebook(data)
+    name = exercise_name(notebook)
+    if exercise and name != exercise:
+        raise GradeError(f"is a notebook of {tidy(name[:80])}, not of {exercise}", "other exercise")
+    loaded = load_exercise(name, folder)
+    with (
+        drawn_with(seed),
+        Session(
+            Path.cwd(), time_limit=time_limit, total_limit=total_limit, sandbox=sandbox
+        ) as session,
+    ):
+        return grade_cells(Path(), notebook, loaded, session, told)
+
+
+def grade_cells(
+    path: Path,
+    notebook: Mapping[str, Any],
+    exercise: Exercise,
+    session: Session,
+    told: Callable[[Exercise, Outcome], None] = lambda exercise, outcome: None,
+) -> Report:
+    """Run the cells of a notebook in a session, and check its questions."""
     questions = {question.name: question for question in exercise.questions}
     best: dict[str, Outcome] = {}
     ran: list[tuple[Cell, LearnerError | Stopped | None]] = []
-    # A link's own folder, not its target's: that is where Jupyter would run it.
-    with Session(path.absolute().parent, time_limit=time_limit) as session:
 
-        def check(question: Question) -> None:
-            before = best.get(question.name)
-            if before is None or not before.passed:
-                outcome = check_question(question, session)
-                if before is None or outcome.score >= before.score:
-                    best[question.name] = outcome
+    def check(question: Question) -> None:
+        before = best.get(question.name)
+        if before is None or not before.passed:
+            outcome = check_question(question, session)
+            if before is None or outcome.score >= before.score:
+                best[question.name] = outcome
+                told(exercise, outcome)
 
-        fresh = set()  # the questions checked since the last cell ran
-        for cell in code_cells(notebook):
-            ran.append((cell, session.run(cell.source)))
-            fresh = set(CHECK.findall(cell.source)) & set(questions)
-            for name in fresh:
-                check(questions[name])
-        for name in questions:
-            if name not in fresh:
-                check(questions[name])
-    outcomes = (blamed(best[q.name], q, ran) for q in exercise.questions)
-    return Report(path, exercise, tuple(outcomes))
+    fresh = set()  # the questions checked since the last cell ran
+    for cell in code_cells(notebook):
+        ran.append((cell, session.run(cell.source)))
+        fresh = set(CHECK.findall(cell.source)) & set(questions)
+        for name in fresh:
+            check(questions[name])
+    for name in questions:
+        if name not in fresh:
+            check(questions[name])
+    session.usage.stop()
+    outcomes = tuple(blamed(best[q.name], q, ran) for q in exercise.questions)
+    usage = session.usage
+    return Report(path, exercise, outcomes, session.trouble or "ok", usage.cpu, usage.memory)
 
 
 def check_question(question: Question, session: Session) -> Outcome:
@@ -139,27 +212,41 @@ def read_notebook(path: Path) -> dict[str, Any]:
         If it cannot be read, or holds no notebook.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        notebook = json.loads(text)
+        return parse_notebook(path.read_bytes())
     except FileNotFoundError as error:
         raise GradeError("there is no such file; check its name") from error
     except IsADirectoryError as error:
         raise GradeError("is not a file; name the notebook in it") from error
     except OSError as error:
         raise GradeError(f"cannot be read ({error.strerror}); check who may read it") from error
+
+
+def parse_notebook(data: bytes) -> dict[str, Any]:
+    """Return the notebook that a file's contents are, of any version, as version 4.
+
+    Raises
+    ------
+    GradeError
+        If they are none.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        notebook = json.loads(text)
     except UnicodeDecodeError as error:
-        raise GradeError(f"is not text in UTF-8, so no notebook; {FRESH}") from error
+        raise GradeError(f"is not text in UTF-8, so no notebook; {FRESH}", NONE) from error
     except (ValueError, RecursionError) as error:
-        raise GradeError(f"is not JSON, so no notebook or a damaged one; {FRESH}") from error
+        raise GradeError(f"is not JSON, so no notebook or a damaged one; {FRESH}", NONE) from error
     version = notebook.get("nbformat") if isinstance(notebook, dict) else None
     if type(version) is not int:
-        raise GradeError(f"is JSON but no notebook; {FRESH}")
+        raise GradeError(f"is JSON but no notebook; {FRESH}", NONE)
     if version < 4:
         notebook = upgraded(text)
     elif version > 4:
-        raise GradeError(f"has notebook format {version}, which is not known here; save it as 4")
+        raise GradeError(
+            f"has notebook format {version}, which is not known here; save it as 4", NONE
+        )
     if not isinstance(notebook.get("cells"), list):
-        raise GradeError(f"is a notebook without cells; {FRESH}")
+        raise GradeError(f"is a notebook without cells; {FRESH}", NONE)
     return dict(notebook)
 
 
@@ -173,7 +260,9 @@ def upgraded(text: str) -> Mapping[str, Any]:
             upgraded: Mapping[str, Any] = nbformat.reads(text, as_version=4)
             return upgraded
     except Exception as error:  # what a damaged file raises here is hard to list
-        raise GradeError(f"has an old notebook format that cannot be read; {FRESH}") from error
+        raise GradeError(
+            f"has an old notebook format that cannot be read; {FRESH}", NONE
+        ) from error
 
 
 def code_cells(notebook: Mapping[str, Any]) -> Iterator[Cell]:

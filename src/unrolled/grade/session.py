@@ -1,6 +1,8 @@
 """A learner's notebook at work in a process of its own, which may loop for ever, or die."""
 
 import contextlib
+import json
+import math
 import os
 import re
 import signal
@@ -14,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import unrolled
 from unrolled.grade.errors import GradeError, LearnerError, Stopped, learner_error
+from unrolled.grade.sandbox import OWN, PACKAGE, Sandbox, Start
+from unrolled.grade.usage import Usage
 from unrolled.grade.wire import LARGEST, copy_back, decode, encode, receive, send
 
 START = 120.0  # seconds that Python may take to start, on a busy machine
@@ -44,17 +47,31 @@ class Session:
     Parameters
     ----------
     folder : path
-        Where the cells run: that of the notebook.
+        Where the cells run: that of the notebook. In a sandbox it is an empty folder instead.
     time_limit : float, default 60.0
         Seconds for each cell, and for all the calls of one check.
+    total_limit : float, optional
+        Seconds for all together.
+    sandbox : Sandbox, optional
+        How the process is confined. Without one it can do what its user can.
     """
 
-    def __init__(self, folder: Path, *, time_limit: float = 60.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        time_limit: float = 60.0,
+        total_limit: float = math.inf,
+        sandbox: Sandbox | None = None,
+    ) -> None:
         if os.name != "posix":
             raise GradeError(
                 "grading needs Linux, macOS or WSL; grader.total() in the notebook works anywhere"
             )
-        self.folder, self.time_limit = folder, time_limit
+        self.folder, self.time_limit, self.sandbox = folder, time_limit, sandbox
+        self.trouble = ""  # how a cell or a function was first stopped: "timeout" or "crashed"
+        self.usage = Usage()
+        self._total_limit, self._last = total_limit, time.monotonic() + total_limit
         self._ended: list[str] = []  # the cells that a new process has to run
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -117,7 +134,7 @@ class Session:
         return found
 
     def _deadline(self) -> float:
-        return time.monotonic() + self.time_limit
+        return min(time.monotonic() + self.time_limit, self._last)
 
     def _proxy(self, name: str, own_name: str, deadline: float) -> Callable[..., Any]:
         """Return a function that calls the learner's, and changes its arguments as that does."""
@@ -148,6 +165,9 @@ class Session:
             send(self._link, message, deadline)
             reply = decode(receive(self._link, deadline))
         except TimeoutError:
+            self.trouble = self.trouble or "timeout"
+            if time.monotonic() >= self._last:
+                raise Stopped(self._end(self._late())) from None
             raise Stopped(
                 self._end(
                     f"{who} did not finish within {self.time_limit:g} s: "
@@ -155,8 +175,10 @@ class Session:
                 )
             ) from None
         except (OSError, EOFError):
+            self.trouble = self.trouble or "crashed"
             raise Stopped(self._end(f"{who} ended Python", say_how=True)) from None
         except ValueError:
+            self.trouble = self.trouble or "crashed"
             reason = f"sent what the grader cannot read, or more than {LARGEST // 2**20} MB"
             raise Stopped(self._end(f"{who} {reason}")) from None
         except BaseException:  # Ctrl-C: half a message may be under way
@@ -170,9 +192,17 @@ class Session:
         raise Stopped(self._end(f"{who} disturbed the grader's connection"))
 
     def _end(self, reason: str, *, say_how: bool = False) -> str:
-        """End the process, and return the reason, with its exit code where it ended by itself."""
+        """End the process; return the reason, with its exit code where it ended by itself."""
+        if say_how and self._process is not None:
+            # Bubblewrap lives a moment longer, to tell how.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
         code = self._kill()
-        if say_how and code >= 0:
+        if self.sandbox and self.sandbox.bwrap and code > 128:
+            code = 128 - code  # what bubblewrap returns where a signal has ended the process
+        if say_how and self.usage.excess:
+            reason += f": {self.usage.excess}"
+        elif say_how and code >= 0:
             reason += f", with exit code {code}"
         elif say_how:
             known = {each.value: each.name for each in signal.Signals}  # not the real-time ones
@@ -183,6 +213,9 @@ class Session:
     def _start(self) -> None:
         """Have a process in which every cell that had ended has run."""
         while self._process is None:
+            if time.monotonic() >= self._last:
+                self.trouble = self.trouble or "timeout"
+                raise Stopped(self._late())
             self._launch()
             for place, source in enumerate(self._ended):
                 try:
@@ -194,31 +227,42 @@ class Session:
                     del self._ended[place]
                     break
 
+    def _late(self) -> str:
+        return f"the notebook did not finish within {self._total_limit:g} s in all"
+
     def _launch(self) -> None:
-        package = str(Path(unrolled.__file__).parents[1])
-        env = os.environ | dict.fromkeys(THREADS, "1") | {
+        fixed = dict.fromkeys(THREADS, "1") | {
             "MPLBACKEND": "Agg",
             "TQDM_DISABLE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
-            "IPYTHONDIR": self._own.name,
-            "TMPDIR": self._own.name,
-        }  # fmt: skip
+        }
+        limits = self.sandbox.limits if self.sandbox else OWN
         self._link, theirs = socket.socketpair()
         try:
             with theirs:
                 fd = theirs.fileno()
+                # -P: a file of the learner's called random.py must not break the start.
+                python = [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)]
+                python.append(json.dumps(limits._asdict()))
+                start = Start(python, str(self.folder), self._environment(), None)
+                if self.sandbox is not None:
+                    start = self.sandbox.start(python, self._own.name)
+                command, cwd, env, user = start
                 self._process = subprocess.Popen(
-                    # -P: a file of the learner's called random.py must not break the start.
-                    [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)],
+                    command,
                     pass_fds=[fd],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    cwd=self.folder,
-                    env=env,
+                    cwd=cwd,
+                    env=env | fixed,
                     start_new_session=True,  # with what it starts, it is a group to be killed
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else [],
                 )
+            if self.sandbox:
+                self.usage.watch(self._process, self.sandbox.limits.memory)
             decode(receive(self._link, time.monotonic() + START))
         except (OSError, EOFError, ValueError):
             self._kill()
@@ -229,6 +273,15 @@ class Session:
             raise GradeError(f"{reason}; is IPython installed, and is the folder there?") from None
         self._has_run = True
 
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a process without a sandbox: the grader's own."""
+        paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "IPYTHONDIR": self._own.name,
+            "TMPDIR": self._own.name,
+        }
+
     def _kill(self) -> int:
         """End the process and all that it started; return its exit code."""
         if self._link is not None:
@@ -236,8 +289,13 @@ class Session:
         process, self._process, self._link = self._process, None, None
         if process is None:
             return 0
-        # Not waited for so far, so the number is still its own. If it has ended by itself, its
-        # exit code stays what it is; macOS then denies permission.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
+        self.usage.stop()
+        # Not waited for so far, so the number is still its own. macOS denies permission where the
+        # process has ended by itself.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        if self.sandbox:
+            self.sandbox.clear()
+        return code

@@ -1,7 +1,8 @@
 """Outcomes as plain text, for a notebook and for a terminal."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from unrolled.grade.exercises import Exercise, Outcome
 
@@ -17,6 +18,31 @@ def points(score: float, possible: float) -> str:
     ('1.5 of 2 points', '0 of 1 point')
     """
     return f"{round(score, 2):g} of {round(possible, 2):g} point{'' if possible == 1 else 's'}"
+
+
+def whole(number: float) -> float:
+    """Return a number of points, as an int if it is one.
+
+    Examples
+    --------
+    >>> whole(2.0), whole(1 / 3)
+    (2, 0.333333)
+    """
+    number = round(number, 6)
+    return int(number) if number == int(number) else number
+
+
+def as_dict(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return outcomes as JSON has them: the sums, and each question."""
+    questions = [
+        outcome._asdict() | {"score": whole(outcome.score), "possible": whole(outcome.possible)}
+        for outcome in outcomes
+    ]
+    return {
+        "score": whole(sum(question["score"] for question in questions)),
+        "possible": whole(sum(question["possible"] for question in questions)),
+        "questions": questions,
+    }
 
 
 def total(outcomes: Sequence[Outcome]) -> str:

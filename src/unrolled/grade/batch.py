@@ -1,0 +1,170 @@
+"""Grade all that a class has handed in: several at a time, and each only once."""
+
+import hashlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from unrolled.grade import exercises
+from unrolled.grade.errors import GradeError
+from unrolled.grade.exercises import Outcome, load_exercise
+from unrolled.grade.gradebook import Journal, Report, digest, summary, write_report, write_table
+from unrolled.grade.sandbox import PACKAGE, Sandbox
+from unrolled.grade.submissions import Submission, find_submissions, read_submission
+from unrolled.grade.text import as_dict
+from unrolled.grade.worker import Settings, Workers
+
+SHOWN = 20  # lines of what needs a look; the table has all
+
+
+def grade_class(
+    folder: Path,
+    out: Path,
+    *,
+    sandbox: Callable[[], Sandbox],
+    jobs: int | None = None,
+    time_limit: float = 60.0,
+    exercise: str = "",
+    definitions: Path | None = None,
+    seed: int | None = None,
+) -> int:
+    """Grade every notebook below a folder, and write a table, a report beside each, a summary.
+
+    Parameters
+    ----------
+    folder : path
+        What was handed in: a notebook a student, or a folder a student.
+    out : path
+        The table. Beside it stays a journal of the reports, by which the next run grades only what
+        is new or has changed.
+    sandbox : callable
+        Returns the sandbox, or raises.
+    jobs : int, optional
+        Submissions at a time; one a core if None.
+    time_limit : float, default 60.0
+        Seconds for each cell and for each check; a whole notebook has five times that.
+    exercise : str, optional
+        The exercise that all must be.
+    definitions : path, optional
+        Where the exercises are defined; the package's own definitions if None.
+    seed : int, optional
+        From which the checks draw; one that is drawn for this class and kept if None.
+
+    Returns
+    -------
+    int
+        0 when every submission has status ok, 1 when some need a look.
+
+    Raises
+    ------
+    GradeError
+        If nothing can be graded; the message says what to do.
+    """
+    if os.name != "posix":
+        raise GradeError("grading a class needs Linux, or WSL on Windows")
+    if not folder.is_dir():
+        raise GradeError(f"there is no folder {folder}; name the one that holds the submissions")
+    if not out.parent.is_dir():
+        raise GradeError(f"there is no folder {out.parent} for the table; make it first")
+    definitions = (definitions or exercises.definitions()).absolute()
+    known = sorted(file.stem for file in definitions.glob("*.json"))
+    for name in [exercise] if exercise else known:
+        load_exercise(name, definitions)  # damaged or unknown, it is told before all submissions
+    if not known:
+        raise GradeError(f"there are no definitions in {definitions}")
+    found = find_submissions(folder, known)
+    if not found.submissions:
+        raise GradeError(f"there is no notebook in {folder}; unpack what was handed in there")
+    opened = sandbox()
+    jobs = jobs or len(os.sched_getaffinity(0))
+    with Journal(out.with_name(f"{out.stem}.journal.jsonl")) as journal:
+        seed = seed or journal.draw_seed()
+        settings = Settings(opened, time_limit, exercise, definitions, seed)
+        reports = {s.file: blank(s.student, s.file, "not reached") for s in found.submissions}
+        before, start, unwritten = 0, time.monotonic(), set[str]()
+        try:
+            for submission, report, is_new in graded(found.submissions, journal, settings, jobs):
+                reports[submission.file] = report
+                before += not is_new
+                try:
+                    write_report(submission.path, report)
+                except GradeError as error:
+                    unwritten.add(str(error))
+        finally:
+            rows = [*reports.values(), *(blank(n, n, "no notebook") for n in found.empty)]
+            write_table(out, rows)
+    seconds = time.monotonic() - start
+    print(f"{len(reports)} submissions, {before} of them graded before, in {seconds:.0f} s: {out}")
+    print(summary(rows))
+    odd = [row for row in rows if row["status"] != "ok"]
+    for row in odd[:SHOWN]:
+        print(f"  {row['file']}: {row['status']}{': ' * bool(row['message'])}{row['message']}")
+    if len(odd) > SHOWN:
+        print(f"  … and {len(odd) - SHOWN} more")
+    if found.others:
+        print(f"Not notebooks, and left out: {len(found.others)} files, such as {found.others[0]}")
+    if unwritten:
+        print(f"{len(unwritten)} reports are missing: {min(unwritten)}", file=sys.stderr)
+    return 1 if odd or unwritten else 0
+
+
+def graded(
+    submissions: list[Submission], journal: Journal, settings: Settings, jobs: int
+) -> Iterator[tuple[Submission, Report, bool]]:
+    """Yield the report of each submission as it is done, and whether it is new."""
+    from tqdm import tqdm
+
+    workers = Workers(settings, jobs)
+    grader = grader_id(settings)
+
+    def grade(submission: Submission) -> tuple[Submission, Report, str, bool]:
+        start, sha256 = time.monotonic(), ""
+        report = blank(submission.student, submission.file, "")
+        try:
+            data = read_submission(submission.path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            if known := journal.find(submission.file, sha256, grader, settings.time_limit):
+                return submission, known, sha256, False
+            found = workers.grade(data)
+            report |= found | as_dict(Outcome(**question) for question in found["questions"])
+        except GradeError as error:
+            report |= {"status": error.status, "message": str(error)}
+        seconds = round(time.monotonic() - start, 2)
+        report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
+        return submission, report, sha256, True
+
+    pool = ThreadPoolExecutor(jobs)
+    futures = [pool.submit(grade, submission) for submission in submissions]
+    try:
+        for future in tqdm(as_completed(futures), total=len(futures), disable=None, unit="file"):
+            submission, report, sha256, is_new = future.result()
+            if is_new and sha256:
+                journal.add(submission.file, sha256, grader, report)
+            yield submission, report, is_new
+    finally:  # after Ctrl-C too
+        workers.stop()
+        pool.shutdown(cancel_futures=True)
+
+
+def blank(student: str, file: str, status: str) -> Report:
+    """Return the report on a submission of which nothing is known yet."""
+    return {
+        "student": student, "file": file, "exercise": "", "title": "", "status": status,
+        "message": "", "score": 0, "possible": 0, "questions": [], "seconds": 0.0, "cpu": 0.0,
+        "memory": 0,
+    }  # fmt: skip
+
+
+def grader_id(settings: Settings) -> str:
+    """Return a hash of all that a score may depend on beside the submission."""
+    code = [path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))]
+    tests = [path.read_bytes() for path in sorted(settings.definitions.glob("*.json"))]
+    versions = f"{platform.python_version()} {np.__version__}"
+    rest = f"{settings.seed} {settings.exercise} {versions} {settings.sandbox.limits}"
+    return digest(*code, *tests, rest.encode())

@@ -1,0 +1,203 @@
+"""What a learner's process may see and use when somebody else's machine runs it.
+
+Bubblewrap gives it a file system of its own, with read-only views of Python and of this package
+and nothing else, no network and no other processes. The kernel's limits, set by the process
+itself before any code of the learner's, bound its time, memory, files and processes.
+"""
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import unrolled
+from unrolled.grade.errors import GradeError
+
+FIRST_USER = 61_000  # of the user ids that no system gives to a person or a service
+PACKAGE = Path(unrolled.__file__).parent
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts",
+          "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime")  # fmt: skip
+HOME = "/tmp/home"  # inside: empty, and gone with the sandbox
+INSTALL = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt install bubblewrap)"
+RISK = (
+    "--no-sandbox grades without it: then a submission can read what you can read, use the network "
+    "and write where you can write"
+)
+
+
+class Limits(NamedTuple):
+    """What one submission may use; sizes are in bytes.
+
+    ``address_space`` and ``file_size`` bound each of its processes, ``memory`` what all of them
+    hold together, and ``files`` all that they write. Threads count as processes.
+    """
+
+    address_space: int = 8 * 2**30
+    memory: int = 3 * 2**30
+    file_size: int = 64 * 2**20
+    files: int = 256 * 2**20
+    processes: int = 64
+
+
+OWN = Limits(file_size=0, processes=0)  # of what a learner grades at home; 0 is no limit
+
+
+class Start(NamedTuple):
+    """What ``subprocess.Popen`` is given to start a process; ``user`` None leaves it as it is."""
+
+    command: list[str]
+    cwd: str
+    env: dict[str, str]
+    user: int | None
+
+
+class Sandbox(NamedTuple):
+    """How the learner's process is started; ``open_sandbox`` makes one.
+
+    ``bwrap`` is bubblewrap's path, None without it. ``user`` is the user id that the process
+    changes to, None where the grader is an ordinary user and the process has its id.
+    """
+
+    bwrap: str | None
+    user: int | None
+    limits: Limits = Limits()
+
+    def for_worker(self, number: int) -> "Sandbox":
+        """Return the sandbox of one of several workers: no two share a user, nor its limits."""
+        return self if self.user is None else self._replace(user=FIRST_USER + number)
+
+    def start(self, python: list[str], folder: str) -> Start:
+        """Return how a command of Python's is started, in a folder of its own if there is no other.
+
+        Without bubblewrap ``folder`` is the process's home, and becomes its user's.
+        """
+        if self.bwrap is None:
+            if self.user is not None:
+                os.chown(folder, self.user, self.user)
+            return Start(python, folder, environment(folder), self.user)
+        return Start(self._boxed(self.bwrap, python), "/", environment(HOME), None)
+
+    def clear(self) -> None:
+        """End what a process has left behind: in bubblewrap all ends with its first process."""
+        if self.bwrap is None and self.user is not None:
+            kill = [sys.executable, "-S", "-E", "-c", "import os; os.kill(-1, 9)"]
+            as_user = {"user": self.user, "group": self.user, "extra_groups": []}
+            subprocess.run(kill, cwd="/", check=False, **as_user)  # type: ignore[call-overload]
+
+    def _boxed(self, bwrap: str, python: list[str]) -> list[str]:
+        box = [bwrap, "--die-with-parent", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+               "--unshare-uts"]  # fmt: skip
+        box += ["--dev", "/dev", "--proc", "/proc"]
+        for path in ("/tmp", "/dev/shm"):
+            box += ["--perms", "1777", "--size", str(self.limits.files), "--tmpfs", path]
+        shown = list(visible())
+        folders = {folder for path in shown for folder in Path(path).parents}
+        for folder in sorted(folders - {Path("/"), Path("/tmp")}):
+            box += ["--perms", "0755", "--dir", str(folder)]  # else root's alone
+        for path in shown:
+            box += ["--ro-bind", path, path]
+        box += ["--perms", "0777", "--dir", HOME, "--chdir", HOME]
+        box += ["--remount-ro", "/dev", "--remount-ro", "/"]
+        # No namespace of its own in the inner one: root in it could mount memory without a limit.
+        inner = ["--unshare-user", "--disable-userns"]
+        if self.user is None:
+            return [*box, *inner, "--cap-drop", "ALL", "--", *python]
+        # Root prepares what an ordinary user may not see, and leaves; the kernel then counts this
+        # user's processes, which it does not do for root.
+        user = str(self.user)
+        box += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
+        box += ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--"]
+        box += [bwrap, "--die-with-parent", "--dev-bind", "/", "/", "--chdir", HOME]
+        return [*box, *inner, "--", *python]
+
+    def problem(self) -> str:
+        """Say why no Python starts in this sandbox; nothing when one does."""
+        # To start one is the only test that counts: versions, modules of the kernel, settings of
+        # the system and of a container all have their say.
+        program = [sys.executable, "-P", "-c", "import IPython, numpy, unrolled"]
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                command, cwd, env, user = self.start(program, folder)
+                run = subprocess.run(
+                    command,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=120,
+                    cwd=cwd,
+                    user=user,
+                    check=False,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
+        if not run.returncode:
+            return ""
+        return (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
+
+
+def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> Sandbox:
+    """Return the sandbox that works on this machine.
+
+    Parameters
+    ----------
+    allow_none : bool, default False
+        Do without bubblewrap. As root, the learner's process still changes to a user of its own,
+        who can neither stop the grader nor write into its files; that is what a container needs.
+    limits : Limits, optional
+
+    Raises
+    ------
+    GradeError
+        If bubblewrap is missing or forbidden, or without it the other user cannot run Python.
+    """
+    root = os.name == "posix" and os.geteuid() == 0
+    bwrap = None if allow_none else shutil.which("bwrap")
+    if not allow_none and bwrap is None:
+        raise GradeError(f"there is no bubblewrap here, which keeps submissions apart: {INSTALL}. "
+                         f"{RISK}")  # fmt: skip
+    sandbox = Sandbox(bwrap, FIRST_USER if root else None, limits or Limits())
+    if problem := sandbox.problem():
+        if bwrap is None:
+            raise GradeError(
+                f"as root, submissions run as user {FIRST_USER}, who cannot start this Python "
+                f"({problem}): let everybody read {sys.prefix}, {sys.base_prefix} and {PACKAGE}"
+            )
+        raise GradeError(
+            f"bubblewrap does not work here ({problem}): {INSTALL}, and let users make namespaces, "
+            f"which containers and some systems forbid. {RISK}"
+        )
+    return sandbox
+
+
+def visible() -> Iterator[str]:
+    """Yield what a sandbox shows: the system's programs, this Python, its packages and this one."""
+    paths = [*SYSTEM, sys.base_prefix, sys.prefix, *site.getsitepackages(), str(PACKAGE)]
+    if site.ENABLE_USER_SITE:
+        paths.append(site.getusersitepackages())
+    shown: list[str] = []
+    for path in dict.fromkeys(paths):
+        inside = any(Path(path).is_relative_to(other) for other in shown)
+        if Path(path).exists() and not inside:
+            shown.append(path)
+            yield path
+
+
+def environment(home: str) -> dict[str, str]:
+    """Return all the environment that a sandboxed process gets, with its home folder."""
+    return {
+        "HOME": home,
+        "TMPDIR": home,
+        "IPYTHONDIR": f"{home}/.ipython",
+        "MPLCONFIGDIR": f"{home}/.matplotlib",
+        "USER": "learner",  # Python asks for a name, and there is no list of users inside
+        "LANG": "C.UTF-8",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }

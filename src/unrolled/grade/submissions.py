@@ -1,0 +1,125 @@
+"""Find what a class has handed in, and read it without following where it may lead."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from unrolled.grade.errors import GradeError
+
+LARGEST = 50 * 2**20  # bytes of a file
+MOODLE = re.compile(r"_\d+_assignsubmission_\w*$")
+REPORT = ".grade.json"  # what stands beside a submission for its report
+
+
+class Submission(NamedTuple):
+    """A file that was handed in: where it is, its name below the class's folder, and by whom."""
+
+    path: Path
+    file: str
+    student: str
+
+
+class Found(NamedTuple):
+    """What a class's folder holds: submissions, folders without any, and other files."""
+
+    submissions: list[Submission]
+    empty: list[str]
+    others: list[str]
+
+
+def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
+    """Return every notebook below a folder, in the order of their names.
+
+    Hidden files and folders, such as ``.ipynb_checkpoints``, are no submissions. Links are listed
+    and not followed: ``read_submission`` refuses them.
+
+    Parameters
+    ----------
+    folder : path
+    exercises : iterable of str
+        Names of exercises, which a student's name in a file name is told from.
+    """
+    exercises = list(exercises)
+    found = Found([], [], [])
+    filled: set[str] = set()
+    for at, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        links = [name for name in folders if (Path(at) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            path = Path(at) / name
+            relative = path.relative_to(folder)
+            if is_hidden(name) or name.endswith(REPORT):
+                continue
+            if name.lower().endswith(".ipynb") or name in links:
+                filled.add(relative.parts[0])
+                student = student_of(relative, exercises)
+                found.submissions.append(Submission(path, printable(str(relative)), student))
+            else:
+                found.others.append(printable(str(relative)))
+    top = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path.name)]
+    found.empty.extend(printable(path.name) for path in top if path.name not in filled)
+    found.submissions.sort(key=lambda submission: submission.file)
+    return found
+
+
+def is_hidden(name: str) -> bool:
+    """Tell the files and folders that systems and editors leave behind."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def student_of(relative: Path, exercises: Iterable[str]) -> str:
+    """Return a student's name: the folder's if there is one, else the file's without the exercise.
+
+    Examples
+    --------
+    >>> for file in ("wang/05_lstm.ipynb", "05_lstm_wang.ipynb", "wang_05_lstm (1).ipynb"):
+    ...     print(student_of(Path(file), ["05_lstm"]))
+    wang
+    wang
+    wang
+    """
+    if len(relative.parts) > 1:
+        return printable(MOODLE.sub("", str(relative.parent)))
+    name = relative.stem
+    for exercise in exercises:
+        own = re.escape(exercise)
+        for pattern in (rf"[\s_.-]*{own}(?:[\s_-]*\(?\d+\)?)?$", rf"^{own}[\s_.-]+"):
+            name = re.sub(pattern, "", name) or name
+    return printable(name)
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that can be written anywhere, whatever its bytes are."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_submission(path: Path) -> bytes:
+    """Return the contents of a regular file.
+
+    Raises
+    ------
+    GradeError
+        If it is a link or anything else that is no file, too large, or cannot be read.
+    """
+    try:
+        # Not to wait: a pipe under a notebook's name would never answer.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if path.is_symlink():
+            raise GradeError("is a link; hand in the notebook itself", "a link") from error
+        raise GradeError(f"cannot be read ({error.strerror})", "not readable") from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise GradeError("is not a file", "not readable")
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise GradeError(
+            f"is larger than {LARGEST // 2**20} MB; clear all outputs and save it again",
+            "too large",
+        )
+    return data

@@ -1,0 +1,76 @@
+"""What a sandbox's processes use, while they run."""
+
+import subprocess
+import threading
+
+PAUSE = 0.2  # seconds between two looks: time enough to fill a gigabyte, not a machine
+
+
+class Usage:
+    """Adds up the CPU time and finds the peak memory of processes and all that they start.
+
+    Both are samples: what a process did after the last look is not in them.
+
+    Attributes
+    ----------
+    cpu : float
+        Seconds, of all processes that were watched.
+    memory : int
+        Bytes that they held together at the worst look; shared pages count for each.
+    excess : str
+        Why the last process was ended, if it was; empty otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.cpu, self.memory, self.excess = 0.0, 0, ""
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, process: "subprocess.Popen[bytes]", most: int) -> None:
+        """Watch a process until ``stop``, and end it when it holds more than ``most`` bytes."""
+        self.excess, self._stopped = "", threading.Event()
+        args = (process.pid, most, self._stopped)
+        self._thread = threading.Thread(target=self._look, args=args, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look for the last time, and stop."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _look(self, pid: int, most: int, stopped: threading.Event) -> None:
+        import psutil
+
+        before, seconds = self.cpu, dict[int, float]()
+        try:
+            first = psutil.Process(pid)
+        except psutil.Error:
+            return
+        while True:
+            last = stopped.wait(PAUSE)
+            held = 0
+            try:
+                family = [first, *first.children(recursive=True)]
+            except psutil.Error:
+                return
+            for process in family:
+                try:
+                    with process.oneshot():
+                        times = process.cpu_times()
+                        seconds[process.pid] = times.user + times.system
+                        held += process.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.cpu = before + sum(seconds.values())
+            self.memory = max(self.memory, held)
+            if held > most and not self.excess:
+                self.excess = f"it held more than {most / 2**30:g} GB of memory"
+                for process in reversed(family):
+                    try:
+                        process.kill()
+                    except psutil.Error:
+                        continue
+            if last:
+                return
