@@ -54,6 +54,10 @@ def main(argv: list[str] | None = None) -> int:
         help="of the numbers that the checks draw (default: a random one, kept beside FILE)",
     )  # fmt: skip
     teacher.add_argument(
+        "--part", type=part, metavar="K/N",
+        help="grade the K-th of N parts, beside other machines; then run once without --part",
+    )  # fmt: skip
+    teacher.add_argument(
         "--no-sandbox", action="store_true", help="do without bubblewrap, and accept the risk"
     )
     args = parser.parse_args(argv)
@@ -61,10 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("name at least one notebook, or use --progress or --class DIR alone")
     if args.json and not args.files:
         parser.error("--json is for files; --class writes a JSON report beside each submission")
-    if args.folder is None and any(
-        [args.out, args.jobs, args.exercise, args.definitions, args.seed, args.no_sandbox]
-    ):
-        parser.error("--out, --jobs, --exercise, --definitions, --seed, --no-sandbox need --class")
+    if args.folder is None:
+        given = [action.option_strings[0] for action in teacher._group_actions
+                 if getattr(args, action.dest) not in (None, False)]  # fmt: skip
+        if given:
+            parser.error(f"{given[0]} needs --class DIR")
+    if args.part and not args.seed:
+        parser.error("--part needs --seed N, the same for all parts")
     for stream in (sys.stdout, sys.stderr):  # a terminal without a ✓ shows a ?
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
@@ -78,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
                 exercise=args.exercise or "",
                 definitions=args.definitions,
                 seed=args.seed,
+                part=args.part or (1, 1),
             )
         if args.progress:
             return progress(args.time_limit)
@@ -106,6 +114,14 @@ def number(value: str) -> int:
     if int(value) < 1:
         raise ValueError(value)
     return int(value)
+
+
+def part(value: str) -> tuple[int, int]:
+    """Return which part of how many: ``"2/8"`` is the second of eight."""
+    place, _, count = value.partition("/")
+    if not 1 <= int(place) <= int(count):
+        raise ValueError(value)
+    return int(place), int(count)
 
 
 def grade(files: list[Path], time_limit: float, *, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from unrolled.grade.errors import GradeError
 from unrolled.grade.exercises import Outcome, load_exercise
 from unrolled.grade.gradebook import Journal, Report, digest, summary, write_report, write_table
 from unrolled.grade.sandbox import PACKAGE, Sandbox
-from unrolled.grade.submissions import Submission, find_submissions, read_submission
+from unrolled.grade.submissions import Found, Submission, find_submissions, read_submission
 from unrolled.grade.text import as_dict
 from unrolled.grade.worker import Settings, Workers
 
@@ -33,6 +33,7 @@ def grade_class(
     exercise: str = "",
     definitions: Path | None = None,
     seed: int | None = None,
+    part: tuple[int, int] = (1, 1),
 ) -> int:
     """Grade every notebook below a folder, and write a table, a report beside each, a summary.
 
@@ -55,6 +56,8 @@ def grade_class(
         Where the exercises are defined; the package's own definitions if None.
     seed : int, optional
         From which the checks draw; one that is drawn for this class and kept if None.
+    part : tuple of int, default (1, 1)
+        Which part of how many is graded here; a run with the default joins all parts.
 
     Returns
     -------
@@ -83,7 +86,11 @@ def grade_class(
         raise GradeError(f"there is no notebook in {folder}; unpack what was handed in there")
     opened = sandbox()
     jobs = jobs or len(os.sched_getaffinity(0))
-    with Journal(out.with_name(f"{out.stem}.journal.jsonl")) as journal:
+    place, count = part
+    if count > 1:
+        found = Found(found.submissions[place - 1 :: count], [], [])
+        out = out.with_name(f"{out.stem}.part{place}{out.suffix}")
+    with Journal(out) as journal:
         seed = seed or journal.draw_seed()
         settings = Settings(opened, time_limit, exercise, definitions, seed)
         reports = {s.file: blank(s.student, s.file, "not reached") for s in found.submissions}

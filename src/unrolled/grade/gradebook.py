@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import statistics
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import IO, Any
 from unrolled.grade.errors import GradeError
 from unrolled.grade.submissions import REPORT
 
+JOURNAL = ".journal.jsonl"
 Report = dict[str, Any]  # of a submission, as JSON has it
 FIRST = ("student", "exercise", "total", "possible", "status", "seconds")
 LAST = ("file", "message")
@@ -26,12 +28,16 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute what b
 class Journal:
     """The reports so far, a line each, in a file beside the table; use it in a ``with`` statement.
 
+    The journal of grades.csv also knows what stands in those of its parts, grades.part1.csv and
+    so on.
+
     A report counts for the same file, with the same contents, under the same grader. What stands
     in the class's folder is never read back: a student may have written it.
 
     Parameters
     ----------
-    path : path
+    table : path
+        The table that is made of it.
 
     Raises
     ------
@@ -39,8 +45,10 @@ class Journal:
         If another run is writing to it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, table: Path) -> None:
+        self.path = table.with_name(f"{table.stem}{JOURNAL}")
+        parts = re.compile(rf"{re.escape(table.stem)}\.part\d+{re.escape(JOURNAL)}")
+        self._parts = [path for path in table.parent.iterdir() if parts.fullmatch(path.name)]
         self._reports: dict[tuple[str, str, str], Report] = {}
         self._file: IO[str] | None = None
         self.seed: int | None = None  # drawn for this class, if one was
@@ -55,6 +63,14 @@ class Journal:
             self._file.close()
             raise GradeError(f"another run is writing to {self.path}; wait for its end") from error
         text = "" if new else self._file.read()
+        for part in sorted(self._parts):
+            self._read(part.read_text(encoding="utf-8"))
+        self._read(text)
+        if text and not text.endswith("\n"):
+            self._file.write("\n")
+        return self
+
+    def _read(self, text: str) -> None:
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
@@ -65,9 +81,6 @@ class Journal:
                 self._reports[key] = entry["report"]
             except (ValueError, KeyError, TypeError):
                 continue  # half a line, where a run was interrupted
-        if text and not text.endswith("\n"):
-            self._file.write("\n")
-        return self
 
     def __exit__(
         self,
