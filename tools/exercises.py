@@ -1,11 +1,14 @@
 """Make the learners' exercises and the book's solution pages from the solved masters.
 
-python -m tools.exercises [--check] [MASTER...]
+python -m tools.exercises [--check | --private DIR] [MASTER...]
 
 A master, solutions/NN_topic.ipynb, is written for `otter assign` (CONTRIBUTING.md shows how). From
 it come exercises/NN_topic.ipynb, which otter strips of its solutions, its definition
 src/unrolled/grade/definitions/NN_topic.json, by which the package grades it, and the page
 book/solutions/NN_topic.ipynb, without otter's marks and tests and with its answers folded.
+
+With --private nothing goes into the book or the package: DIR/handout has the exercise and the
+definition that its learners get, DIR/definitions the one with hidden tests, for who grades.
 """
 
 import argparse
@@ -251,8 +254,11 @@ MASTER_GUARDS: tuple[Callable[[Any], Iterator[str]], ...] = (
 # --- What is made of a master. ---
 
 
-def stripped(nb: Any) -> Any:
-    """Return what `otter assign` makes of a master: no solutions, and the tests as metadata."""
+def stripped(nb: Any, *, hidden: bool = False) -> Any:
+    """Return what `otter assign` makes of a master: no solutions, and the tests as metadata.
+
+    Hidden tests are among them only where ``hidden`` says so.
+    """
     # Loading otter takes a second, which those who only read masters need not wait.
     from otter.assign.assignment import Assignment
     from otter.assign.notebook_transformer import NotebookTransformer
@@ -264,7 +270,7 @@ def stripped(nb: Any) -> Any:
     transformer = NotebookTransformer(assignment, AssignmentTestsManager(assignment))
     # The pieces below otter's own command, which also leaves a folder and a zip behind.
     made = transformer.transform_notebook(copy.deepcopy(nb))
-    made.write_tests("", include_hidden=False, force_files=False)
+    made.write_tests("", include_hidden=hidden, force_files=False)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "exercise.ipynb"
         made.write_transformed_nb(target, sanitize=True)
@@ -293,9 +299,14 @@ def by_cell(source: str, folder: Path) -> str:
     return LINK.sub(link, source)
 
 
-def exercise(nb: Any, name: str, folder: Path) -> Any:
-    """Return the exercise of a master in this folder: what learners open."""
-    made = stripped(nb)
+def exercise(
+    nb: Any, name: str, folder: Path, *, has_page: bool = True, hidden: bool = False
+) -> Any:
+    """Return the exercise of a master in this folder: what learners open.
+
+    It links to the page of its solutions if it has one.
+    """
+    made = stripped(nb, hidden=hidden)
     told = questions(nb)
     known = {cell.id for cell in nb.cells}
     for cell in made.cells:
@@ -324,7 +335,8 @@ def exercise(nb: Any, name: str, folder: Path) -> Any:
         card = by_id[hints[-1]]
         head, mark, rest = card.source.rpartition("</details>")
         link = f"../book/solutions/{name}.ipynb#cell-id={card_of(question['name'], cells).id}"
-        card.source = f"{head}{mark}\n\n[Solution]({link}){rest}"
+        if has_page:
+            card.source = f"{head}{mark}\n\n[Solution]({link}){rest}"
     made.metadata = nbformat.from_dict(
         {
             **METADATA,
@@ -436,7 +448,24 @@ def page(nb: Any, name: str) -> Any:
     return made
 
 
-def generated(master: Path) -> dict[Path, str]:
+def read_master(master: Path) -> Any:
+    """Return a master.
+
+    Raises
+    ------
+    ValueError
+        If it is not as it should be, with the question.
+    """
+    nb = nbformat.read(master, as_version=4)
+    title(nb)  # raises before the rest trusts the first two cells
+    if config(nb.cells[0]).get("name") != master.stem:
+        raise ValueError(f"the name in its first cell is not {master.stem}")
+    if problems := [problem for guard in MASTER_GUARDS for problem in guard(nb)]:
+        raise ValueError("; ".join(problems))
+    return nb
+
+
+def generated(master: Path, private: Path | None = None) -> dict[Path, str]:
     """Return the files that come from a master, and their texts.
 
     Raises
@@ -444,15 +473,18 @@ def generated(master: Path) -> dict[Path, str]:
     ValueError
         If the master is not as it should be, with the file and the question.
     """
-    name, root = master.stem, master.resolve().parent.parent
+    name, root, folder = master.stem, master.resolve().parent.parent, master.parent
     try:
-        nb = nbformat.read(master, as_version=4)
-        title(nb)  # raises before the rest trusts the first two cells
-        if config(nb.cells[0]).get("name") != name:
-            raise ValueError(f"the name in its first cell is not {name}")
-        if problems := [problem for guard in MASTER_GUARDS for problem in guard(nb)]:
-            raise ValueError("; ".join(problems))
-        made = exercise(nb, name, master.parent)
+        nb = read_master(master)
+        if private is not None:
+            made = exercise(nb, name, folder, has_page=False)
+            checked = exercise(nb, name, folder, has_page=False, hidden=True)
+            return {
+                private / f"handout/{name}.ipynb": serialise(made),
+                private / f"handout/{name}.json": definition(made),
+                private / f"definitions/{name}.json": definition(checked),
+            }
+        made = exercise(nb, name, folder)
         return {
             root / f"exercises/{name}.ipynb": serialise(made),
             root / f"src/unrolled/grade/definitions/{name}.json": definition(made),
@@ -492,19 +524,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("masters", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="compare without writing")
+    parser.add_argument(
+        "--private", type=Path, metavar="DIR", help="write for a class, and nothing for the book"
+    )
     args = parser.parse_args(argv)
+    if args.private is not None and (args.check or not args.masters):
+        parser.error("--private needs masters, and no --check")
     status = 0
     for master in args.masters or sorted(ROOT.glob("solutions/*.ipynb")):
         try:
-            files = generated(master)
+            files = generated(master, args.private)
         except ValueError as error:
             print(error, file=sys.stderr)
             status = 1
             continue
         for target, text in files.items():
             same = target.exists() and target.read_bytes() == text.encode()
-            name = target.relative_to(master.resolve().parent.parent)
-            learners = name.parts[0] == "exercises"
+            name = target
+            if args.private is None:
+                name = target.relative_to(master.resolve().parent.parent)
+            learners = target.suffix == ".ipynb" and name.parts[0] != "book"
             if not (same or args.check) and learners and (reason := worked_in(target)):
                 print(f"{name}: {reason}", file=sys.stderr)
                 status = 1

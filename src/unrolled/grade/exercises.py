@@ -106,6 +106,13 @@ def definitions() -> Path:
     return Path(__file__).parent / "definitions"
 
 
+def folder_of(name: str, beside: Path) -> Path:
+    """Return where an exercise is defined: in the package, else in the folder of its notebook."""
+    own = definitions()
+    known = not NAME.fullmatch(name) or (own / f"{name}.json").exists()
+    return beside if not known and (beside / f"{name}.json").is_file() else own
+
+
 def load_exercise(name: str, folder: Path | None = None) -> Exercise:
     """Read an exercise as the package defines it, whatever a learner's notebook holds.
 

@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from unrolled.grade import text
-from unrolled.grade.exercises import Exercise, Outcome, load_exercise, run_question
+from unrolled.grade.exercises import Exercise, Outcome, folder_of, load_exercise, run_question
 
 
 class Shown(str):
@@ -59,14 +60,15 @@ def open_grader(name: str) -> Grader:
     Parameters
     ----------
     name : str
-        The exercise, such as ``"01_neurons"``.
+        The exercise, such as ``"01_neurons"``. A teacher's own comes with its definition, such as
+        ``mine.json``, in the notebook's folder.
 
     Raises
     ------
     GradeError
         If there is no such exercise; the message names those that there are.
     """
-    return Grader(load_exercise(name))
+    return Grader(load_exercise(name, folder_of(name, Path.cwd())))
 
 
 def _globals() -> Mapping[str, Any]:

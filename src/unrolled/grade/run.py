@@ -16,6 +16,7 @@ from unrolled.grade.exercises import (
     Outcome,
     Question,
     exercise_name,
+    folder_of,
     load_exercise,
     parameters,
     run_case,
@@ -81,9 +82,11 @@ def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
     """
     path = Path(path)
     notebook = read_notebook(path)
-    exercise = load_exercise(exercise_name(notebook))
     # A link's own folder, not its target's: that is where Jupyter would run it.
-    with Session(path.absolute().parent, time_limit=time_limit) as session:
+    folder = path.absolute().parent
+    name = exercise_name(notebook)
+    exercise = load_exercise(name, folder_of(name, folder))
+    with Session(folder, time_limit=time_limit) as session:
         return grade_cells(path, notebook, exercise, session)
 
 
