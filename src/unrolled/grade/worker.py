@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import queue
 import resource
+import select
 import signal
 import tempfile
 import threading
@@ -108,6 +109,7 @@ class Workers:
 def work(link: Connection, data: bytes, settings: Settings, folder: str) -> None:
     """Grade a submission, and send what is known of it: the outcomes so far, then the rest."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the class's own process ends this one
+    threading.Thread(target=end_with, args=(link.fileno(),), daemon=True).start()
     limit(resource.RLIMIT_CORE, 0)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     os.chdir(folder)
@@ -143,6 +145,14 @@ def work(link: Connection, data: bytes, settings: Settings, folder: str) -> None
         status=report.status,
         message="",
         questions=[outcome._asdict() for outcome in report.outcomes],
-        cpu=report.cpu,
+        cpu=round(report.cpu + time.process_time(), 2),
         memory=report.memory,
     )
+
+
+def end_with(pipe: int) -> None:
+    """End this process when nobody reads from a pipe any more: the class's own has been killed."""
+    waiting = select.poll()
+    waiting.register(pipe, 0)  # for no event; that of the other end's closing comes unasked
+    waiting.poll()
+    os._exit(1)

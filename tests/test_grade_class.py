@@ -1,0 +1,495 @@
+"""A class's submissions: each is found, graded once and alone, and none is lost."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import unrolled
+from tests.test_grade import GOOD, STUBS, answered, code, define, notebook, write
+from unrolled.grade import GradeError, batch
+from unrolled.grade.__main__ import main
+from unrolled.grade.gradebook import Journal, cell, summary, write_table, write_text
+from unrolled.grade.sandbox import Sandbox
+from unrolled.grade.submissions import LARGEST, find_submissions, read_submission, student_of
+from unrolled.grade.worker import Settings, Workers
+
+OPEN = Sandbox(None, None)  # these tests are about the class; test_grade_sandbox.py has the box
+PARTLY = GOOD | {"relu": "def relu(x):\n    return 0.0 if x < 0 else x"}  # its second check fails
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    define(folder)
+    define(folder, "02_next")
+    return folder / "definitions"
+
+
+@pytest.fixture
+def hand_in(tmp_path):
+    """Write a notebook of these answers, or contents as they are, into the class's folder."""
+
+    def written(file: str, answers: Any = GOOD, name: str = "01_small") -> Path:
+        path = tmp_path / "class" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(answers, bytes):
+            path.write_bytes(answers)
+            return path
+        return write(path, notebook(answered(answers), name))
+
+    return written
+
+
+@pytest.fixture
+def grade(tmp_path, definitions):
+    """Grade the class; return the table's rows by their file."""
+
+    def graded(**settings: Any) -> dict[str, dict[str, str]]:
+        given = {"sandbox": lambda: OPEN, "definitions": definitions, "jobs": 2} | settings
+        graded.code = batch.grade_class(tmp_path / "class", tmp_path / "grades.csv", **given)
+        return rows(tmp_path / "grades.csv")
+
+    return graded
+
+
+def rows(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def report(path: Path) -> dict[str, Any]:
+    return json.loads(path.with_name(f"{path.stem}.grade.json").read_text(encoding="utf-8"))
+
+
+# --- The table. ---
+
+
+def test_a_row_and_a_report_for_each_submission(hand_in, grade, capsys):
+    hand_in("wang/homework.ipynb")
+    partly = hand_in("李/homework.ipynb", PARTLY)
+    hand_in("01_small_chen.ipynb", STUBS, "01_small")
+    hand_in("zhao/next.ipynb", GOOD, "02_next")
+    found = grade(seed=3)
+    assert grade.code == 0
+    assert list(found) == ["01_small_chen.ipynb", "wang/homework.ipynb", "zhao/next.ipynb",
+                           "李/homework.ipynb"]  # fmt: skip
+    row = found["李/homework.ipynb"]
+    assert {key: row[key] for key in row if not key.startswith("02_next")} == {
+        "student": "李", "exercise": "01_small", "total": "2.5", "possible": "3.5",
+        "status": "ok", "seconds": row["seconds"], "01_small.relu": "1", "01_small.draw": "1",
+        "01_small.answer": "0.5", "file": "李/homework.ipynb", "message": "",
+    }  # fmt: skip
+    assert 0 < float(row["seconds"]) < 60
+    assert row["02_next.relu"] == ""
+    assert found["zhao/next.ipynb"]["02_next.relu"] == "2"
+    assert [found[f]["total"] for f in found] == ["0", "3.5", "3.5", "2.5"]
+    written = report(partly)
+    assert (written["score"], written["possible"], written["status"]) == (2.5, 3.5, "ok")
+    assert written["questions"][0]["message"] == "ValueError: The truth value of an array with " \
+        "more than one element is ambiguous. Use a.any() or a.all() " \
+        "(in your line: return 0.0 if x < 0 else x)"  # fmt: skip
+    assert written["cpu"] > 0
+    assert "seed" not in written
+    told = capsys.readouterr().out
+    assert "4 submissions, 0 of them graded before" in told
+    assert "status: 4 ok" in told
+    assert "01_small: 3 graded, of 3.5 points: mean 2.0, median 2.5, from 0 to 3.5" in told
+    assert re.search(r"hardest questions.*\n  01_small relu +50%\n", told)
+
+
+def test_files_that_are_no_notebooks_get_a_status_and_stop_nobody(hand_in, grade, capsys):
+    hand_in("ann.ipynb")
+    hand_in("half.ipynb", json.dumps(notebook(answered(GOOD))).encode()[:500])
+    hand_in("latin.ipynb", json.dumps(notebook(answered(GOOD))).encode() + b"\xe9")
+    hand_in("empty.ipynb", b"")
+    hand_in("large.ipynb", b" " * (LARGEST + 1))
+    hand_in("what.ipynb", GOOD, "99_unknown")
+    hand_in("none.ipynb", json.dumps({"nbformat": 4, "metadata": {}, "cells": []}).encode())
+    hand_in("next.ipynb", GOOD, "02_next")
+    hand_in("link.ipynb").unlink()
+    folder = hand_in("dir.ipynb/ben.ipynb").parent
+    (folder.parent / "link.ipynb").symlink_to(folder.parent / "ann.ipynb")
+    os.mkfifo(folder.parent / "pipe.ipynb")
+    (folder.parent / "carl").mkdir()
+    hand_in("carl/homework.pdf", b"%PDF")
+    start = time.monotonic()
+    found = grade(exercise="01_small")
+    assert time.monotonic() - start < 60
+    assert {file: row["status"] for file, row in found.items()} == {
+        "ann.ipynb": "ok", "half.ipynb": "not a notebook", "latin.ipynb": "not a notebook",
+        "empty.ipynb": "not a notebook", "large.ipynb": "too large", "what.ipynb":
+        "other exercise", "none.ipynb": "no exercise", "next.ipynb": "other exercise",
+        "link.ipynb": "a link", "dir.ipynb/ben.ipynb": "ok", "pipe.ipynb": "not readable",
+        "carl": "no notebook",
+    }  # fmt: skip
+    assert grade.code == 1
+    assert [row["total"] for row in found.values() if row["status"] == "ok"] == ["3.5", "3.5"]
+    assert {row["total"] for row in found.values() if row["status"] != "ok"} == {""}
+    told = capsys.readouterr().out
+    assert "link.ipynb: a link: is a link; hand in the notebook itself" in told
+    assert "left out: 1 files, such as carl/homework.pdf" in told
+
+
+def test_what_is_stopped_keeps_what_it_has_earned(hand_in, grade):
+    hand_in("loop.ipynb", GOOD | {"draw": "def draw(n, *, rng):\n    while True:\n        pass"})
+    hand_in("ends.ipynb", GOOD | {"relu": "import os\n\ndef relu(x):\n    os._exit(3)"})
+    hand_in("right.ipynb")
+    found = grade(time_limit=3.0)
+    assert [(row["file"], row["total"], row["status"]) for row in found.values()] == [
+        ("ends.ipynb", "1.5", "crashed"),
+        ("loop.ipynb", "2.5", "timeout"),
+        ("right.ipynb", "3.5", "ok"),
+    ]
+
+
+def test_a_whole_notebook_has_a_limit_too(hand_in, grade):
+    slow = {name: f"{source}\nimport time\ntime.sleep(1.4)" for name, source in GOOD.items()}
+    many = [code("import time\ntime.sleep(1.4)")] * 9
+    path = hand_in("slow.ipynb", slow)
+    write(path, notebook([*answered(GOOD), *many]))
+    row = grade(time_limit=2.0)["slow.ipynb"]
+    assert (row["total"], row["status"]) == ("3.5", "timeout")
+    assert float(row["seconds"]) < 30
+
+
+def test_a_grader_that_dies_or_hangs_costs_one_grade(definitions, tmp_path, monkeypatch):
+    """What no submission should be able to do: the table is there all the same."""
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    contents = json.loads((definitions / "01_small.json").read_text(encoding="utf-8"))
+    dies = "    import os; os._exit(1)\n    got = relu(-2.0)"
+    contents["tests"]["relu"] = contents["tests"]["relu"].replace("    got = relu(-2.0)", dies)
+    assert "os._exit" in contents["tests"]["relu"]
+    write(folder / "01_small.json", contents)
+    data = json.dumps(notebook(answered(GOOD))).encode()
+    workers = Workers(Settings(OPEN, 5.0, "", folder, 1), 1)
+    found = workers.grade(data)
+    assert found["status"] == "crashed"
+    contents["tests"]["answer"] = contents["tests"]["answer"].replace(
+        "    assert answer == 42", "    import time; time.sleep(100)\n    assert answer == 42"
+    )
+    contents["tests"]["relu"] = contents["tests"]["relu"].replace("import os; os._exit(1)", "pass")
+    write(folder / "01_small.json", contents)
+    monkeypatch.setattr("unrolled.grade.worker.GRACE", -20.0)
+    found = workers.grade(data)
+    assert found["status"] == "timeout"
+    assert [(q["name"], q["score"]) for q in found["questions"]] == [
+        ("relu", 2.0), ("draw", 1.0), ("answer", 0.0),
+    ]  # fmt: skip
+    assert found["questions"][2]["message"] == "was not reached"
+
+
+# --- Again. ---
+
+
+def test_only_what_is_new_or_changed_is_graded_again(hand_in, grade, capsys):
+    hand_in("ann.ipynb")
+    hand_in("ben.ipynb")
+    first = grade()
+    assert "2 submissions, 0 of them graded before" in capsys.readouterr().out
+    hand_in("ben.ipynb", PARTLY)
+    hand_in("carl.ipynb")
+    again = grade()
+    assert "3 submissions, 1 of them graded before" in capsys.readouterr().out
+    assert again["ann.ipynb"] == first["ann.ipynb"]
+    assert (first["ben.ipynb"]["total"], again["ben.ipynb"]["total"]) == ("3.5", "2.5")
+    assert list(again) == ["ann.ipynb", "ben.ipynb", "carl.ipynb"]
+
+
+def test_another_grader_grades_all_again(hand_in, grade, tmp_path, definitions, capsys):
+    hand_in("ann.ipynb")
+    grade(seed=1)
+    capsys.readouterr()
+    grade(seed=2)
+    assert "1 submissions, 0 of them graded before" in capsys.readouterr().out
+    own = tmp_path / "definitions"
+    own.mkdir()
+    contents = json.loads((definitions / "01_small.json").read_text(encoding="utf-8"))
+    write(own / "01_small.json", contents | {"title": "New"})
+    capsys.readouterr()
+    grade(seed=2, definitions=own)
+    assert "1 submissions, 0 of them graded before" in capsys.readouterr().out
+
+
+def test_a_report_that_was_handed_in_is_not_believed(hand_in, grade, tmp_path):
+    path = hand_in("ann/small.ipynb", STUBS)
+    forged = {"score": 3.5, "status": "ok", "questions": [], "student": "ann"}
+    path.with_name("small.grade.json").write_text(json.dumps(forged))
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    other = hand_in("ben/small.ipynb")
+    other.with_name("small.grade.json").symlink_to(victim)
+    (tmp_path / "class/grades.journal.jsonl").write_text("{}")
+    found = grade()
+    assert found["ann/small.ipynb"]["total"] == "0"
+    assert report(path)["score"] == 0
+    assert victim.read_text() == "kept"
+    assert not other.with_name("small.grade.json").is_symlink()
+    assert report(other)["score"] == 3.5
+
+
+def test_a_report_that_cannot_be_written_is_told_and_costs_no_grade(hand_in, grade, capsys):
+    path = hand_in("ann/small.ipynb")
+    path.with_name("small.grade.json").mkdir()
+    assert grade()["ann/small.ipynb"]["total"] == "3.5"
+    assert "1 reports are missing: the report" in capsys.readouterr().err
+
+
+def test_more_time_is_for_those_who_ran_out_of_it(hand_in, grade, capsys):
+    hand_in("right.ipynb")
+    hand_in("slow.ipynb", GOOD | {"answer": "import time\ntime.sleep(4)\nanswer = 42"})
+    first = grade(time_limit=2.0)
+    assert (first["slow.ipynb"]["status"], first["slow.ipynb"]["total"]) == ("timeout", "3")
+    grade(time_limit=2.0)
+    assert "2 of them graded before" in capsys.readouterr().out
+    again = grade(time_limit=30.0)
+    assert "1 of them graded before" in capsys.readouterr().out
+    assert (again["slow.ipynb"]["status"], again["slow.ipynb"]["total"]) == ("ok", "3.5")
+    assert again["right.ipynb"] == first["right.ipynb"]
+
+
+def test_the_seed_is_drawn_once_and_kept_from_others(hand_in, grade, tmp_path, capsys):
+    hand_in("ann.ipynb")
+    grade()
+    journal = tmp_path / "grades.journal.jsonl"
+    seed = json.loads(journal.read_text().splitlines()[0])["seed"]
+    assert seed > 0
+    assert journal.stat().st_mode & 0o077 == 0
+    grade()
+    assert "1 of them graded before" in capsys.readouterr().out
+    assert json.loads(journal.read_text().splitlines()[0])["seed"] == seed
+    assert str(seed) not in report(tmp_path / "class/ann.ipynb").values()
+
+
+def test_parts_join_to_what_one_run_gives(hand_in, grade, tmp_path, definitions, capsys):
+    for name in ("ann", "ben", "carl", "dora"):
+        hand_in(f"{name}.ipynb", GOOD if name < "c" else PARTLY)
+    (tmp_path / "class/eva").mkdir()
+    for place in (1, 2, 3):
+        batch.grade_class(
+            tmp_path / "class", tmp_path / "grades.csv", sandbox=lambda: OPEN,
+            definitions=definitions, seed=7, part=(place, 3), jobs=1,
+        )  # fmt: skip
+    counts = [len(rows(tmp_path / f"grades.part{place}.csv")) for place in (1, 2, 3)]
+    assert counts == [2, 1, 1]
+    capsys.readouterr()
+    joined = grade(seed=7)
+    assert "4 submissions, 4 of them graded before" in capsys.readouterr().out
+    assert [row["total"] for row in joined.values()] == ["3.5", "3.5", "2.5", "2.5", ""]
+
+
+# --- Interrupted. ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_where_it_was(hand_in, grade, tmp_path, definitions, number):
+    for name in ("ann", "ben", "carl"):
+        hand_in(f"{name}.ipynb")
+    hand_in("zoe.ipynb", GOOD | {"answer": "import time\ntime.sleep(60)"})
+    program = (
+        "import sys; from pathlib import Path; from unrolled.grade import __main__ as m\n"
+        "from unrolled.grade.sandbox import Sandbox\n"
+        "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "m.open_sandbox = lambda **_: Sandbox(None, None)\n"
+        "if __name__ == '__main__': sys.exit(m.main(sys.argv[1:]))\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(program)
+    args = ["--class", "class", "--out", "grades.csv", "--jobs", "1", "--seed", "4"]
+    package = str(Path(unrolled.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, str(script), *args, "--definitions", str(definitions)],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": package}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    journal = tmp_path / "grades.journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not journal.exists() or journal.read_text().count("\n") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert started
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
+    assert process.returncode == expected[number], err
+    assert "Traceback" not in err
+    alive = psutil.wait_procs(started, timeout=20)[1]
+    assert not alive
+    if number != signal.SIGKILL:
+        table = rows(tmp_path / "grades.csv")
+        assert {row["status"] for row in table.values()} == {"ok", "not reached"}
+    hand_in("zoe.ipynb")
+    found = grade(seed=4)
+    assert [row["total"] for row in found.values()] == ["3.5"] * 4
+
+
+def test_two_runs_do_not_write_into_one_table(tmp_path):
+    with (
+        Journal(tmp_path / "grades.csv"),
+        pytest.raises(GradeError, match="another run is writing to"),
+        Journal(tmp_path / "grades.csv"),
+    ):
+        raise AssertionError
+
+
+def test_half_a_line_of_a_journal_is_left_out(tmp_path):
+    with Journal(tmp_path / "g.csv") as journal:
+        journal.add("a", "1", "g", {"status": "ok"})
+    with journal.path.open("a") as file:
+        file.write('{"file": "b", "sha2')
+    with Journal(tmp_path / "g.csv") as journal:
+        assert journal.find("a", "1", "g", 60.0) == {"status": "ok"}
+        journal.add("c", "3", "g", {"status": "ok"})
+    with Journal(tmp_path / "g.csv") as journal:
+        assert journal.find("c", "3", "g", 60.0) == {"status": "ok"}
+        assert journal.find("b", "2", "g", 60.0) is None
+        assert journal.find("a", "2", "g", 60.0) is None
+        assert journal.find("a", "1", "h", 60.0) is None
+
+
+# --- Files and names. ---
+
+
+@pytest.mark.parametrize(
+    "file, student",
+    [
+        ("wang/05_lstm.ipynb", "wang"),
+        ("section 1/wang/x.ipynb", "section 1/wang"),
+        ("Li Wei_4711_assignsubmission_file_/05_lstm.ipynb", "Li Wei"),
+        ("05_lstm_wang.ipynb", "wang"),
+        ("wang-05_lstm.ipynb", "wang"),
+        ("wang_05_lstm (2).ipynb", "wang"),
+        ("wangli_12345_67890_05_lstm-1.ipynb", "wangli_12345_67890"),
+        ("05_lstm.ipynb", "05_lstm"),
+        ("王.ipynb", "王"),
+    ],
+)
+def test_a_student_is_known_by_folder_or_file(file, student):
+    assert student_of(Path(file), ["05_lstm", "06_gru"]) == student
+
+
+def test_hidden_files_are_no_submissions(tmp_path):
+    for file in (".ipynb_checkpoints/a.ipynb", "__MACOSX/b.ipynb", "c/.d.ipynb", "e.IPYNB"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    found = find_submissions(tmp_path)
+    assert [submission.file for submission in found.submissions] == ["e.IPYNB"]
+    assert (found.empty, found.others) == (["c"], [])
+
+
+def test_a_link_to_a_folder_is_told_and_not_entered(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/a.ipynb").touch()
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class/eve").symlink_to(tmp_path / "secret")
+    (submission,) = find_submissions(tmp_path / "class").submissions
+    assert submission.file == "eve"
+    with pytest.raises(GradeError, match="is a link"):
+        read_submission(submission.path)
+
+
+def test_a_pipe_under_the_name_of_a_notebook_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.ipynb")
+    with pytest.raises(GradeError, match="is not a file"):
+        read_submission(tmp_path / "a.ipynb")
+    with pytest.raises(GradeError, match="cannot be read"):
+        read_submission(tmp_path / "b.ipynb")
+
+
+def test_names_that_are_no_text_are_written_as_they_can_be(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.ipynb")).touch()
+    (submission,) = find_submissions(tmp_path).submissions
+    assert submission.file == r"\xff\n.ipynb"
+    assert read_submission(submission.path) == b""
+
+
+def test_a_spreadsheet_computes_nothing(tmp_path):
+    assert [cell(text) for text in ("=1", "+1", "-1", "@a", "a=1")] == [
+        "'=1", "'+1", "'-1", "'@a", "a=1"
+    ]  # fmt: skip
+    report = batch.blank("=cmd()", "=cmd().ipynb", "not a notebook")
+    write_table(tmp_path / "g.csv", [report])
+    assert "\n'=cmd()," in (tmp_path / "g.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_who_hands_in_twice_is_named():
+    both = [batch.blank("ann", file, "ok") for file in ("a", "b")]
+    for report in both:
+        report |= {"exercise": "01_small", "score": 1, "possible": 2,
+                   "questions": [{"name": "relu", "score": 1, "possible": 2}]}  # fmt: skip
+    assert "More than one file: ann (01_small)" in summary(both)
+    assert "More than one file" not in summary(both[:1])
+
+
+# --- The command. ---
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--class", "nowhere"], "there is no folder nowhere"),
+        (["--class", ".", "--out", "no/grades.csv"], "there is no folder no for the table"),
+        (["--class", "."], "there is no notebook in ."),
+        (["--class", ".", "--definitions", "."], "there are no definitions in"),
+        (["--class", ".", "--exercise", "77_none"], "there is no exercise '77_none'"),
+    ],
+)
+def test_what_cannot_be_graded_is_told_before_anything_is_done(
+    argv, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--class", ".", "a.ipynb"], "name at least one notebook, or use"),
+        (["--class", ".", "--json"], "--json is for files"),
+        (["a.ipynb", "--jobs", "2"], "--jobs needs --class DIR"),
+        (["a.ipynb", "--no-sandbox"], "--no-sandbox needs --class DIR"),
+        (["--class", ".", "--part", "1/2"], "--part needs --seed N"),
+        (["--class", ".", "--part", "3/2", "--seed", "1"], "argument --part: invalid"),
+        (["--class", ".", "--jobs", "0"], "argument --jobs: invalid"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_usage(argv, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_hands_over_what_it_was_given(monkeypatch):
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("unrolled.grade.__main__.grade_class",
+                        lambda *args, **kwargs: given.update(kwargs, args=args) or 0)  # fmt: skip
+    argv = "--class in --out o.csv --jobs 3 --time-limit 7 --exercise e --definitions d --seed 5"
+    assert main([*argv.split(), "--part", "2/4"]) == 0
+    given.pop("sandbox")
+    assert given == {
+        "args": (Path("in"), Path("o.csv")), "jobs": 3, "time_limit": 7.0, "exercise": "e",
+        "definitions": Path("d"), "seed": 5, "part": (2, 4),
+    }  # fmt: skip
