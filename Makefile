@@ -24,10 +24,10 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book experiments src -type f \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint format notebooks exercises experiments timings bench lab grade progress serve clean
+.PHONY: help book test test-class lint format notebooks exercises experiments timings bench bench-class lab grade progress grade-class autograders serve clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: $(SITE) ## Build the site from the stored outputs
 	@echo "Open $(CURDIR)/$(SITE)"
@@ -35,6 +35,9 @@ book: $(SITE) ## Build the site from the stored outputs
 test: lint $(SITE) ## Check everything: style, types, the site, the tests, every notebook again
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --nbval --nbval-current-env \
 	    --nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_sanitize.cfg tests src $(NOTEBOOKS)
+
+test-class: $(VENV)/.test ## Try every hostile submission against the grader (a part of them is in make test)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "whole_class or not whole_class" tests/hostile
 
 lint: $(VENV)/.test ## Check style and types
 	@$(BIN)/ruff check --quiet . || { echo "make lint: 'make format' mends most of the above"; exit 1; }
@@ -59,6 +62,9 @@ timings: $(VENV)/.test ## Measure each chapter's run time on this machine and wr
 bench: $(VENV)/.test ## Measure the speed against PyTorch and write benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.run
 
+bench-class: $(VENV)/.test ## Grade a class of 200 and write benchmarks/CLASS.md
+	@$(BIN)/python -m benchmarks.class_grading $(ARGS)
+
 lab: $(VENV)/.lab ## Open JupyterLab on the exercises (another port: PORT=8889)
 	@exec $(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/exercises \
 	    $(if $(filter-out file,$(origin PORT)),--ServerApp.port=$(PORT)) $(ARGS)
@@ -70,6 +76,14 @@ grade: $(if $(NB),$(VENV)/.test) ## Grade exercises: NB=exercises/01_neurons.ipy
 
 progress: $(VENV)/.test ## Show where you stand in all exercises
 	@$(BIN)/python -m unrolled.grade --progress $(ARGS)
+
+# 1 says that some submissions need a look, which the summary has told.
+grade-class: $(if $(DIR),$(VENV)/.test) ## Grade a class: DIR=submissions OUT=grades.csv (more: ARGS='--jobs 4')
+	@test -n "$$DIR" || { echo "make grade-class: name the folder: make grade-class DIR=submissions"; exit 2; }; \
+	$(BIN)/python -m unrolled.grade --class "$$DIR" --out "$${OUT:-grades.csv}" $(ARGS) || [ $$? -eq 1 ]
+
+autograders: $(VENV)/.test ## Make a zip an exercise for Gradescope and for containers, in dist/autograders
+	@$(BIN)/python -m tools.autograders $(ARGS)
 
 serve: $(SITE) ## Serve the site on this machine (another port: PORT=8001)
 	@echo "http://localhost:$(PORT)"; exec $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -346,7 +346,7 @@ def test_continuous_integration_shows_the_whole(tmp_path: Path):
     """With a stand-in for make that prints what it is asked, and one for a browser."""
     (tmp_path / ".ci").mkdir()
     (tmp_path / ".ci/run").write_bytes((ROOT / ".ci/run").read_bytes())
-    for name in ("make", "chromium"):
+    for name in ("make", "chromium", "bwrap"):
         (tmp_path / name).write_text('#!/bin/sh\necho "make $* with CI_RUN=$CI_RUN"\n')
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}

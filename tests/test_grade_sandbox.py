@@ -1,0 +1,230 @@
+"""What a learner's code can see and use where a sandbox holds it, and what is said without one."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from unrolled.grade import GradeError, LearnerError
+from unrolled.grade.errors import Stopped
+from unrolled.grade.sandbox import FIRST_USER, Limits, Sandbox, environment, open_sandbox, visible
+from unrolled.grade.session import Session
+
+
+@pytest.fixture(scope="module")
+def box() -> Sandbox:
+    try:
+        return open_sandbox()
+    except GradeError as error:
+        if os.environ.get("CI_RUN"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def run(box, tmp_path):
+    """Run a cell in the sandbox, and return what it has set ``x`` to, or what went wrong."""
+
+    def ran(source, *, time_limit=20.0, **limits):
+        own = box._replace(limits=box.limits._replace(**limits))
+        with Session(tmp_path, time_limit=time_limit, sandbox=own) as session:
+            error = session.run(source)
+            ran.usage = session.usage
+            return error if error is not None else session.fetch(["x"]).get("x")
+
+    return ran
+
+
+def test_the_files_of_others_are_not_there(run, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("42")
+    home, root = Path.home(), Path(__file__).parents[1]
+    source = "from pathlib import Path\nx = [str(p) for p in map(Path, {}) if p.exists()]"
+    hidden = [secret, tmp_path, home / ".ssh", home / ".bashrc", root / "solutions", root / ".git"]
+    hidden += ["/etc/passwd", "/etc/shadow", "/var", "/run", "/sys", "/home", root / "book"]
+    assert run(source.format([str(path) for path in hidden])) == []
+    assert len(run(source.format(["/usr/bin", "/tmp/home"]))) == 2
+
+
+def test_what_is_shown_cannot_be_written(run):
+    source = """
+    import os, sys, unrolled
+    x = []
+    for path in [unrolled.__file__, sys.executable, "/usr/bin/new", "/new", "/dev/new", "/etc/new"]:
+        try:
+            open(path, "a").close()
+        except OSError:
+            continue
+        x.append(path)
+    """
+    assert run(source) == []
+    assert run("open('mine', 'w').write('a')\nx = open('mine').read()") == "a"
+
+
+def test_there_is_no_network_and_no_other_process(run):
+    source = "import socket\nx = [name for _, name in socket.if_nameindex()]"
+    assert run(source) == ["lo"]
+    listener = __import__("socket").create_server(("127.0.0.1", 0))
+    with listener:
+        port = listener.getsockname()[1]
+        error = run(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)")
+    assert isinstance(error, LearnerError)
+    assert error.kind == "ConnectionRefusedError"
+    seen = run("import os\nx = [int(p) for p in os.listdir('/proc') if p.isdigit()]")
+    assert 1 in seen
+    assert len(seen) < 10
+    assert os.getpid() not in seen
+
+
+def test_nothing_of_the_graders_environment_comes_in(run, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "42")
+    monkeypatch.setenv("PYTHONSTARTUP", "/tmp/x.py")
+    x = run("import os\nx = dict(os.environ)")
+    assert "SECRET_TOKEN" not in x
+    assert "PYTHONSTARTUP" not in x
+    assert x["HOME"] == x["TMPDIR"] == "/tmp/home"
+    assert x["OMP_NUM_THREADS"] == "1"
+
+
+def test_it_has_no_rights_and_gets_none(run, box):
+    x = run(
+        "import os\nx = dict(line.split(':\\t', 1) for line in open('/proc/self/status')"
+        " if ':\\t' in line) | {'uid': str(os.getuid())}"
+    )
+    assert {x[key].strip() for key in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+    assert x["NoNewPrivs"].strip() == "1"
+    assert int(x["uid"]) == (os.getuid() or FIRST_USER)
+    error = run("import subprocess\nsubprocess.run(['unshare', '-U', 'true'], check=True)")
+    assert isinstance(error, LearnerError)
+
+
+def test_memory_is_limited_for_one_and_for_all(run):
+    assert run("import numpy as np\nnp.ones(50 * 2**30 // 8)").kind == "MemoryError"
+    many = """
+    import os, time
+    for _ in range(8):
+        if os.fork() == 0:
+            held = b"a" * (80 * 2**20)
+            time.sleep(60)
+    time.sleep(60)
+    """
+    error = run(many, memory=500 * 2**20)
+    assert isinstance(error, Stopped)
+    assert "it held more than 0.488281 GB of memory" in str(error)
+    assert run.usage.memory > 500 * 2**20
+
+
+def test_processes_and_threads_are_limited(run):
+    source = """
+    import os, time
+    x = 0
+    try:
+        while x < 500:
+            if os.fork() == 0:
+                time.sleep(60)
+            x += 1
+    except BlockingIOError:
+        pass
+    """
+    assert 0 < run(source, processes=20) < 20
+    assert run("import threading, time\nfor _ in range(99):\n"
+               "    threading.Thread(target=time.sleep, args=(9,)).start()",
+               processes=20).kind == "RuntimeError"  # fmt: skip
+
+
+def test_files_are_limited_one_by_one_and_together(run):
+    one = "open('a', 'wb').write(bytes(9 * 2**20))"
+    assert "File too large" in str(run(one, file_size=8 * 2**20))
+    many = "for i in range(9):\n    open(f'{}{i}', 'wb').write(bytes(7 * 2**20))"
+    for folder in ("", "/dev/shm/"):
+        error = run(many.replace("{}", folder, 1), file_size=8 * 2**20, files=30 * 2**20)
+        assert "No space left" in str(error)
+
+
+def test_what_a_cell_starts_ends_with_it(box, tmp_path):
+    daemon = """
+    import os, time
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            name = "/proc/self/comm"
+            open(name, "w").write("outlives")
+            time.sleep(600)
+        os._exit(0)
+    time.sleep(0.5)
+    """
+    with Session(tmp_path, sandbox=box) as session:
+        assert session.run(daemon) is None
+        assert [p for p in psutil.process_iter(["name"]) if p.info["name"] == "outlives"]
+    deadline = time.monotonic() + 5
+    while [p for p in psutil.process_iter(["name"]) if p.info["name"] == "outlives"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_how_a_process_ended_is_told(run):
+    assert "stopped by the system (SIGSEGV)" in str(run("import os\nos.kill(os.getpid(), 11)"))
+    assert "with exit code 7" in str(run("import os\nos._exit(7)"))
+
+
+def test_workers_have_users_of_their_own():
+    as_root = Sandbox("bwrap", FIRST_USER)
+    assert [as_root.for_worker(n).user for n in range(3)] == [61_000, 61_001, 61_002]
+    assert Sandbox("bwrap", None).for_worker(2).user is None
+
+
+def test_only_python_and_the_package_are_visible():
+    shown = list(visible())
+    assert len(set(shown)) == len(shown)
+    root = Path(__file__).parents[1]
+    assert not any(Path(path) == root or root.is_relative_to(path) for path in shown)
+    assert environment("/tmp/x")["HOME"] == "/tmp/x"
+
+
+def test_without_bubblewrap_the_command_names_the_package_and_the_flag(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(GradeError, match="apt install bubblewrap") as caught:
+        open_sandbox()
+    assert "--no-sandbox grades without it" in str(caught.value)
+
+
+def test_where_the_system_forbids_it_that_is_told(monkeypatch, tmp_path):
+    forbidden = tmp_path / "bwrap"
+    forbidden.write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1"
+    )
+    forbidden.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(forbidden))
+    with pytest.raises(GradeError, match="No permissions to create new namespace") as caught:
+        open_sandbox()
+    assert "bubblewrap does not work here" in str(caught.value)
+    assert "--no-sandbox" in str(caught.value)
+
+
+def test_without_a_sandbox_root_must_let_others_read_python(monkeypatch):
+    monkeypatch.setattr(Sandbox, "problem", lambda self: "Permission denied")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(GradeError, match="cannot start this Python .Permission denied.: let every"):
+        open_sandbox(allow_none=True)
+
+
+def test_without_a_sandbox_an_ordinary_user_gets_a_process_without_secrets(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "42")
+    with Session(tmp_path, sandbox=Sandbox(None, None, Limits(processes=0))) as session:
+        assert session.run("import os\nx = os.environ.get('SECRET_TOKEN')\ny = os.getcwd()") is None
+        found = session.fetch(["x", "y"])
+    assert found["x"] is None
+    assert "unrolled-" in found["y"]
+    assert not Path(found["y"]).exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the user")
+def test_what_is_left_of_a_user_is_cleared(box):
+    user = FIRST_USER + 50
+    left = subprocess.Popen(["/bin/sleep", "60"], user=user, cwd="/")
+    Sandbox(None, user).clear()
+    assert left.wait(5) == -9
