@@ -367,6 +367,22 @@ def test_names_of_says_what_is_no_set_of_known_names(value: Any, message: str):
 # --- Small ones. ---
 
 
+def test_a_teachers_seed_changes_all_draws_and_none_after():
+    def draws() -> list[float]:
+        return [tools.rng_of(seed, *more).random() for seed, *more in ((0,), (1,), (0, 1))]
+
+    before = draws()
+    with tools.drawn_with(7):
+        own = draws()
+        with tools.drawn_with(0):
+            assert draws() == before
+        assert draws() == own
+    with tools.drawn_with(8):
+        other = draws()
+    assert draws() == before
+    assert len({*before, *own, *other}) == 9
+
+
 def test_rng_of_is_the_same_for_a_seed_and_differs_between_seeds():
     draws = [tools.rng_of(seed).random() for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]

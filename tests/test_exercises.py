@@ -511,6 +511,48 @@ def test_the_command_writes_once_and_leaves_nothing_else(tmp_path: Path, capfd, 
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == first
 
 
+def test_a_private_master_goes_into_no_book(tmp_path: Path, capsys):
+    path = store(tmp_path / "project", master())
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    out = tmp_path / "private"
+    assert main(["--private", str(out), str(path)]) == 0
+    made = {p for p in tmp_path.rglob("*") if p.is_file()} - before.keys()
+    assert sorted(str(p.relative_to(out)) for p in made) == [
+        f"definitions/{NAME}.json",
+        f"handout/{NAME}.ipynb",
+        f"handout/{NAME}.json",
+    ]
+    assert {p: p.read_bytes() for p in before} == before
+    handed, checked = (
+        (out / folder / f"{NAME}.json").read_text(encoding="utf-8")
+        for folder in ("handout", "definitions")
+    )
+    assert "secret" in checked
+    assert "hidden=True" in checked
+    for text in (handed, (out / f"handout/{NAME}.ipynb").read_text(encoding="utf-8")):
+        assert "secret" not in text
+        assert "[Solution]" not in text
+    assert main(["--private", str(out), str(path)]) == 0
+    assert capsys.readouterr().out.count(": same") == 3
+
+
+def test_private_work_is_not_written_over(tmp_path: Path, capsys):
+    path = store(tmp_path / "project", master())
+    out = tmp_path / "private"
+    main(["--private", str(out), str(path)])
+    handout = out / f"handout/{NAME}.ipynb"
+    handout.write_text(handout.read_text(encoding="utf-8").replace("...", "pass"), encoding="utf-8")
+    assert main(["--private", str(out), str(path)]) == 1
+    assert "not written over somebody's work" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--private", "x"], ["--private", "x", "--check", "y.ipynb"]])
+def test_private_needs_masters(argv: list[str], capsys):
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert "--private needs masters, and no --check" in capsys.readouterr().err
+
+
 def test_the_command_names_a_wrong_master_and_writes_the_others(tmp_path: Path, capsys):
     good = store(tmp_path / "a", master())
     wrong = store(tmp_path / "b", without("## 2.")())

@@ -27,7 +27,7 @@ from unrolled.grade import (
     text,
 )
 from unrolled.grade.errors import Stopped, own_line, tidy
-from unrolled.grade.exercises import exercise_name
+from unrolled.grade.exercises import exercise_name, run_question
 from unrolled.grade.run import read_notebook
 from unrolled.grade.session import Session
 
@@ -672,6 +672,39 @@ def test_an_exercise_renamed_in_place_is_graded(tmp_path, monkeypatch):
     assert grade_notebook(path).score == 3.5
 
 
+def test_a_teachers_own_exercise_comes_with_its_definition(tmp_path, monkeypatch):
+    path = write(tmp_path / "mine.ipynb", notebook(answered(GOOD), "77_mine"))
+    with pytest.raises(GradeError, match="there is no exercise '77_mine'"):
+        grade_notebook(path)
+    write(tmp_path / "77_mine.json", json.loads(define(tmp_path, "77_mine").read_text()))
+    assert grade_notebook(path).score == 3.5
+    monkeypatch.chdir(tmp_path)
+    assert "77_mine" in repr(open_grader("77_mine"))
+
+
+def test_a_definition_beside_a_notebook_replaces_none_of_the_packages(project, tmp_path):
+    forged = json.loads((project / "definitions/01_small.json").read_text())
+    forged["tests"]["relu"] = forged["tests"]["relu"].replace("assert ", "assert True or ")
+    write(tmp_path / "01_small.json", forged)
+    path = write(tmp_path / "mine.ipynb", notebook(answered(STUBS)))
+    assert grade_notebook(path).score == 0
+
+
+@pytest.mark.parametrize("answer, score", [(42, 0.5), (43, 0.0), (40, 0.0)])
+def test_a_hidden_test_gives_no_points_and_takes_all(tmp_path, answer, score):
+    case = "\n\n@test_case(points=0, hidden=True)\ndef test_{0}(answer):\n    assert {1}\n"
+    contents = json.loads(define(tmp_path).read_text())
+    contents["tests"]["answer"] = (
+        HEAD.format(name="answer")
+        + "@test_case(points=0.5, hidden=False)\ndef test_range(answer):\n    assert answer > 40\n"
+        + case.format("even", "answer % 2 == 0, 'odd'")
+    )
+    write(tmp_path / "definitions/01_small.json", contents)
+    question = load_exercise("01_small", tmp_path / "definitions").questions[2]
+    outcome = run_question(question, {"answer": answer})
+    assert (outcome.score, outcome.passed) == (score, score == 0.5)
+
+
 def test_files_with_a_byte_order_mark_are_read(project, tmp_path, monkeypatch):
     path = define(tmp_path)
     path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
@@ -775,7 +808,7 @@ def test_the_learners_own_line_is_shown(cells, body, message):
 
 def test_a_line_is_found_under_a_check_that_caught_the_exception(cells):
     namespace = cells("def f():\n    return 1 / 0")
-    case = SimpleNamespace(points=1, failure_message=None)
+    case = SimpleNamespace(points=1, hidden=False, failure_message=None)
 
     def check(f):
         try:
@@ -795,9 +828,8 @@ def test_an_exception_without_a_word_is_no_pass():
         raise LearnerError("\x01", "")
 
     body = SimpleNamespace(test_func=lambda: None, call_func=call_func)
-    question = exercises.Question(
-        "f", "F", 1, 5, (), (SimpleNamespace(points=1, failure_message=None, body=body),)
-    )
+    case = SimpleNamespace(points=1, hidden=False, failure_message=None, body=body)
+    question = exercises.Question("f", "F", 1, 5, (), (case,))
     outcome = exercises.run_question(question, {})
     assert (outcome.score, outcome.passed) == (0, False)
 
