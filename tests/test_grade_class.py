@@ -484,7 +484,7 @@ def test_wrong_arguments_are_answered_with_the_usage(argv, message, capsys):
 
 def test_the_command_hands_over_what_it_was_given(monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr("unrolled.grade.__main__.grade_class",
+    monkeypatch.setattr("unrolled.grade.batch.grade_class",
                         lambda *args, **kwargs: given.update(kwargs, args=args) or 0)  # fmt: skip
     argv = "--class in --out o.csv --jobs 3 --time-limit 7 --exercise e --definitions d --seed 5"
     assert main([*argv.split(), "--part", "2/4"]) == 0

@@ -94,8 +94,8 @@ def test_one_json_object_a_line_a_file(capsys):
     [
         ([], "name at least one notebook"),
         (["--json"], "name at least one notebook"),
-        (["--progress", "wrong.ipynb"], "use --progress alone"),
-        (["--progress", "--json"], "use --progress alone"),
+        (["--progress", "wrong.ipynb"], "or use --progress or --class DIR alone"),
+        (["--progress", "--json"], "--json is for files"),
         (["wrong.ipynb", "--time-limit", "0"], "--time-limit"),
         (["wrong.ipynb", "--time-limit", "nan"], "--time-limit"),
         (["wrong.ipynb", "--time-limit", "long"], "--time-limit"),

@@ -136,6 +136,20 @@ def test_processes_and_threads_are_limited(run):
                processes=20).kind == "RuntimeError"  # fmt: skip
 
 
+def test_processor_time_is_limited_for_each_process(run):
+    error = run("while True:\n    pass", cpu=1)
+    assert "stopped by the system (SIGXCPU)" in str(error) or "(SIGKILL)" in str(error)
+
+
+def test_definitions_are_hidden(run):
+    source = """
+    import unrolled
+    from pathlib import Path
+    x = [p.name for p in Path(unrolled.__file__).parent.joinpath("grade/definitions").iterdir()]
+    """
+    assert run(source) == []
+
+
 def test_files_are_limited_one_by_one_and_together(run):
     one = "open('a', 'wb').write(bytes(9 * 2**20))"
     assert "File too large" in str(run(one, file_size=8 * 2**20))

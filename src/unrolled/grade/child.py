@@ -40,6 +40,8 @@ def main(fd: int, limits: Limits) -> None:
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_AS, limits.address_space)
+    if limits.cpu:
+        limit(resource.RLIMIT_CPU, limits.cpu)
     if limits.file_size:
         limit(resource.RLIMIT_FSIZE, limits.file_size)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # to write more is an error, not the end

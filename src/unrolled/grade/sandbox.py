@@ -33,10 +33,12 @@ RISK = (
 class Limits(NamedTuple):
     """What one submission may use; sizes are in bytes.
 
-    ``address_space`` and ``file_size`` bound each of its processes, ``memory`` what all of them
-    hold together, and ``files`` all that they write. Threads count as processes.
+    ``cpu``, in seconds, ``address_space`` and ``file_size`` bound each of its processes,
+    ``memory`` what all of them hold together, and ``files`` all that they write. Threads count as
+    processes. 0 is no limit.
     """
 
+    cpu: int = 600
     address_space: int = 8 * 2**30
     memory: int = 3 * 2**30
     file_size: int = 64 * 2**20
@@ -44,7 +46,7 @@ class Limits(NamedTuple):
     processes: int = 64
 
 
-OWN = Limits(file_size=0, processes=0)  # of what a learner grades at home; 0 is no limit
+OWN = Limits(cpu=0, file_size=0, processes=0)  # of what a learner grades at home
 
 
 class Start(NamedTuple):
@@ -101,6 +103,8 @@ class Sandbox(NamedTuple):
             box += ["--perms", "0755", "--dir", str(folder)]  # else root's alone
         for path in shown:
             box += ["--ro-bind", path, path]
+        # A learner's process needs no definitions, and a teacher's may hold hidden tests.
+        box += ["--tmpfs", str(PACKAGE / "grade/definitions")]
         box += ["--perms", "0777", "--dir", HOME, "--chdir", HOME]
         box += ["--remount-ro", "/dev", "--remount-ro", "/"]
         # No namespace of its own in the inner one: root in it could mount memory without a limit.
