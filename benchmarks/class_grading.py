@@ -144,6 +144,8 @@ def render(
     ]:
         scale = 1e6 if unit == "memory" else 1
         values = [report[unit] / scale for report in of]
+        if not values:
+            continue
         form = ".0f" if unit == "memory" else ".1f"
         row = (statistics.median(values), statistics.fmean(values), max(values))
         lines.append(f"| {what} | " + " | ".join(f"{value:{form}}" for value in row) + " |")

@@ -3,15 +3,24 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from unrolled.grade import GradeError, LearnerError
+from unrolled.grade import GradeError, LearnerError, sandbox
 from unrolled.grade.errors import Stopped
-from unrolled.grade.sandbox import FIRST_USER, Limits, Sandbox, environment, open_sandbox, visible
+from unrolled.grade.sandbox import (
+    USERS,
+    Limits,
+    Sandbox,
+    claim_user,
+    environment,
+    open_sandbox,
+    visible,
+)
 from unrolled.grade.session import Session
 
 
@@ -97,7 +106,7 @@ def test_it_has_no_rights_and_gets_none(run, box):
     )
     assert {x[key].strip() for key in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
     assert x["NoNewPrivs"].strip() == "1"
-    assert int(x["uid"]) == (os.getuid() or FIRST_USER)
+    assert int(x["uid"]) == (os.getuid() or box.user)
     error = run("import subprocess\nsubprocess.run(['unshare', '-U', 'true'], check=True)")
     assert isinstance(error, LearnerError)
 
@@ -186,9 +195,21 @@ def test_how_a_process_ended_is_told(run):
 
 
 def test_workers_have_users_of_their_own():
-    as_root = Sandbox("bwrap", FIRST_USER)
-    assert [as_root.for_worker(n).user for n in range(3)] == [61_000, 61_001, 61_002]
-    assert Sandbox("bwrap", None).for_worker(2).user is None
+    as_root = Sandbox("bwrap", claim_user())
+    users = {as_root.user, *(as_root.for_worker().user for _ in range(3))}
+    assert len(users) == 4
+    assert users <= set(USERS)
+    program = "from unrolled.grade.sandbox import claim_user; print(claim_user())"
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(other.stdout) not in users
+    assert Sandbox("bwrap", None).for_worker().user is None
+
+
+def test_no_more_graders_than_there_are_users(monkeypatch):
+    monkeypatch.setattr(sandbox, "USERS", range(USERS.stop, USERS.stop + 1))
+    claim_user()
+    with pytest.raises(GradeError, match="too many graders"):
+        claim_user()
 
 
 def test_only_python_and_the_package_are_visible():
@@ -238,7 +259,7 @@ def test_without_a_sandbox_an_ordinary_user_gets_a_process_without_secrets(tmp_p
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the user")
 def test_what_is_left_of_a_user_is_cleared(box):
-    user = FIRST_USER + 50
+    user = claim_user()
     left = subprocess.Popen(["/bin/sleep", "60"], user=user, cwd="/")
     Sandbox(None, user).clear()
     assert left.wait(5) == -9

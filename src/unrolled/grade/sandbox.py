@@ -8,6 +8,7 @@ itself before any code of the learner's, bound its time, memory, files and proce
 import os
 import shutil
 import site
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import unrolled
 from unrolled.grade.errors import GradeError
 
-FIRST_USER = 61_000  # of the user ids that no system gives to a person or a service
+USERS = range(60_600, 61_180)  # ids that no system gives to a person or a service
 PACKAGE = Path(unrolled.__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts",
           "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime")  # fmt: skip
@@ -69,9 +70,9 @@ class Sandbox(NamedTuple):
     user: int | None
     limits: Limits = Limits()
 
-    def for_worker(self, number: int) -> "Sandbox":
+    def for_worker(self) -> "Sandbox":
         """Return the sandbox of one of several workers: no two share a user, nor its limits."""
-        return self if self.user is None else self._replace(user=FIRST_USER + number)
+        return self if self.user is None else self._replace(user=claim_user())
 
     def start(self, python: list[str], folder: str) -> Start:
         """Return how a command of Python's is started, in a folder of its own if there is no other.
@@ -146,6 +147,29 @@ class Sandbox(NamedTuple):
         return (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
 
 
+_claims: list[socket.socket] = []  # open for as long as this process lives
+
+
+def claim_user() -> int:
+    """Return a user id that no other grader on this machine has while this process lives.
+
+    Raises
+    ------
+    GradeError
+        If all are taken.
+    """
+    for user in USERS:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0unrolled.grade.{user}")  # a name without a file; one process can have it
+        except OSError:
+            claim.close()
+        else:
+            _claims.append(claim)
+            return user
+    raise GradeError("too many graders run on this machine as root; end some")
+
+
 def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> Sandbox:
     """Return the sandbox that works on this machine.
 
@@ -166,11 +190,11 @@ def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> S
     if not allow_none and bwrap is None:
         raise GradeError(f"there is no bubblewrap here, which keeps submissions apart: {INSTALL}. "
                          f"{RISK}")  # fmt: skip
-    sandbox = Sandbox(bwrap, FIRST_USER if root else None, limits or Limits())
+    sandbox = Sandbox(bwrap, claim_user() if root else None, limits or Limits())
     if problem := sandbox.problem():
         if bwrap is None:
             raise GradeError(
-                f"as root, submissions run as user {FIRST_USER}, who cannot start this Python "
+                f"as root, submissions run as user {sandbox.user}, who cannot start this Python "
                 f"({problem}): let everybody read {sys.prefix}, {sys.base_prefix} and {PACKAGE}"
             )
         raise GradeError(

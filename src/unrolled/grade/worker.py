@@ -48,9 +48,9 @@ class Workers:
         self._lock = threading.Lock()
         self._running: set[Any] = set()
         self._stopped = False
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in range(jobs):
-            self._free.put(number)
+        self._free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
+        for _ in range(jobs):
+            self._free.put(settings.sandbox.for_worker())
 
     def stop(self) -> None:
         """End every process that runs, and start no other."""
@@ -67,12 +67,11 @@ class Workers:
         InterruptedError
             After ``stop``.
         """
-        number = self._free.get()
+        own = self._free.get()
         try:
-            own = self._settings.sandbox.for_worker(number)
             return self._graded(data, self._settings._replace(sandbox=own))
         finally:
-            self._free.put(number)
+            self._free.put(own)
 
     def _graded(self, data: bytes, settings: Settings) -> dict[str, Any]:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
