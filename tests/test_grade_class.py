@@ -449,18 +449,21 @@ def test_who_hands_in_twice_is_named():
     [
         (["--class", "nowhere"], "there is no folder nowhere"),
         (["--class", ".", "--out", "no/grades.csv"], "there is no folder no for the table"),
-        (["--class", "."], "there is no notebook in ."),
-        (["--class", ".", "--definitions", "."], "there are no definitions in"),
-        (["--class", ".", "--exercise", "77_none"], "there is no exercise '77_none'"),
+        (["--class", "class"], "there is no notebook in class"),
+        (["--class", "class", "--definitions", "class"], "there are no definitions in"),
+        (["--class", "class", "--exercise", "77_none"], "there is no exercise '77_none'"),
+        (["--class", "class", "--out", "class/g.csv"], "class/g.csv is among the submissions"),
+        (["--class", ".", "--out", "../g.csv"], "run this outside of ."),
     ],
 )
 def test_what_cannot_be_graded_is_told_before_anything_is_done(
     argv, message, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here/class").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
     assert main(argv) == 2
     assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "class"]
 
 
 @pytest.mark.parametrize(
@@ -473,6 +476,8 @@ def test_what_cannot_be_graded_is_told_before_anything_is_done(
         (["--class", ".", "--part", "1/2"], "--part needs --seed N"),
         (["--class", ".", "--part", "3/2", "--seed", "1"], "argument --part: invalid"),
         (["--class", ".", "--jobs", "0"], "argument --jobs: invalid"),
+        (["--class", ".", "--seed", "0"], "argument --seed: invalid"),
+        (["--class", ".", "--seed", "nowhere.txt"], "argument --seed: can't open 'nowhere.txt'"),
     ],
 )
 def test_wrong_arguments_are_answered_with_the_usage(argv, message, capsys):
@@ -482,12 +487,13 @@ def test_wrong_arguments_are_answered_with_the_usage(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_the_command_hands_over_what_it_was_given(monkeypatch):
+def test_the_command_hands_over_what_it_was_given(tmp_path, monkeypatch):
     given: dict[str, Any] = {}
     monkeypatch.setattr("unrolled.grade.batch.grade_class",
                         lambda *args, **kwargs: given.update(kwargs, args=args) or 0)  # fmt: skip
-    argv = "--class in --out o.csv --jobs 3 --time-limit 7 --exercise e --definitions d --seed 5"
-    assert main([*argv.split(), "--part", "2/4"]) == 0
+    (tmp_path / "seed.txt").write_text("5\n")
+    argv = "--class in --out o.csv --jobs 3 --time-limit 7 --exercise e --definitions d --part 2/4"
+    assert main([*argv.split(), "--seed", str(tmp_path / "seed.txt")]) == 0
     given.pop("sandbox")
     assert given == {
         "args": (Path("in"), Path("o.csv")), "jobs": 3, "time_limit": 7.0, "exercise": "e",

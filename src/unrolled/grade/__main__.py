@@ -49,8 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         "--definitions", type=Path, metavar="DIR", help="your own, as tools.exercises writes them"
     )
     teacher.add_argument(
-        "--seed", type=number, metavar="N",
-        help="of the numbers that the checks draw (default: a random one, kept beside FILE)",
+        "--seed", type=seed, metavar="N",
+        help="of the numbers that the checks draw, or a file that holds it, which other users "
+        "cannot read from the command line (default: a random one, kept beside FILE)",
     )  # fmt: skip
     teacher.add_argument(
         "--part", type=part, metavar="K/N",
@@ -118,6 +119,16 @@ def number(value: str) -> int:
     if int(value) < 1:
         raise ValueError(value)
     return int(value)
+
+
+def seed(value: str) -> int:
+    """Return a seed, which is given as a number or stands in a file."""
+    if value.isdecimal():
+        return number(value)
+    try:
+        return number(Path(value).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"can't open {value!r} ({error.strerror})") from error
 
 
 def part(value: str) -> tuple[int, int]:

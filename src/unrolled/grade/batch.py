@@ -73,6 +73,11 @@ def grade_class(
         raise GradeError(f"there is no folder {folder}; name the one that holds the submissions")
     if not out.parent.is_dir():
         raise GradeError(f"there is no folder {out.parent} for the table; make it first")
+    inside = folder.resolve()
+    if out.resolve().is_relative_to(inside):
+        raise GradeError(f"{out} is among the submissions, where a student may have put a journal")
+    if Path.cwd().resolve().is_relative_to(inside):  # where Python looks for modules first
+        raise GradeError(f"run this outside of {folder}: Python would import what was handed in")
     definitions = (definitions or exercises.definitions()).absolute()
     known = sorted(file.stem for file in definitions.glob("*.json"))
     for name in [exercise] if exercise else known:

@@ -77,6 +77,7 @@ class Workers:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
         report: dict[str, Any] = {"status": "crashed", "message": "the grader stopped; tell us"}
         with tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True) as folder:
+            Path(folder).chmod(0o711)  # without bubblewrap the learner's own folder is in it
             link, theirs = self._context.Pipe(duplex=False)
             process = self._context.Process(target=work, args=(theirs, data, settings, folder))
             with self._lock:
