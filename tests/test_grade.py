@@ -28,7 +28,8 @@ from unrolled.grade import (
 )
 from unrolled.grade.errors import Stopped, own_line, tidy
 from unrolled.grade.exercises import exercise_name, run_question
-from unrolled.grade.run import read_notebook
+from unrolled.grade.run import grade_submission, read_notebook
+from unrolled.grade.sandbox import Sandbox
 from unrolled.grade.session import Session
 
 HEAD = """
@@ -301,12 +302,38 @@ def test_the_calls_of_one_check_share_its_time(tmp_path):
         session.fetch(["quick"])["quick"]()
 
 
-def test_a_question_keeps_the_best_that_it_has_earned(grade):
+def test_the_last_word_on_a_question_counts(grade):
     cells = [*answered(GOOD), code("import os\ndef relu(x): os._exit(0)\nanswer = 0")]
-    assert others_are_right(grade(cells))
-    half = GOOD | {"relu": "import numpy as np\ndef relu(x):\n    return np.abs(x) * (x > -2)"}
-    outcomes = grade([*answered(half), code("def relu(x): return 7")])
-    assert (outcomes["relu"].score, outcomes["relu"].message) == (1, "relu(x) is wrong")
+    outcomes = grade(cells)
+    assert others_are_right(outcomes, "relu", "answer")
+    assert (outcomes["relu"].score, outcomes["answer"].score) == (0, 0)
+    assert others_are_right(grade([*answered(GOOD), code("def other(relu): return 7")]))
+    assert others_are_right(grade([*answered(GOOD | {"answer": "answer = 1"}), GOOD["answer"]]))
+
+
+def test_a_list_of_guesses_is_one_guess(grade):
+    guesses = [f'answer = {n}\ngrader.check("answer")' for n in range(36, 48)]
+    assert grade([*answered(GOOD), *guesses])["answer"].score == 0
+    hidden = ["globals()['answer'] = 41", 'grader.check("answer")', "globals()['answer'] = 42"]
+    assert grade([FIRST, *hidden])["answer"].score == 0
+    # A check that stands before the answer has seen none, and takes nothing away.
+    late = [FIRST, 'grader.check("answer")', "globals()['answer'] = 42"]
+    assert grade(late)["answer"].passed
+
+
+def test_a_guess_beside_a_missing_name_is_one_guess_too(project, tmp_path):
+    both = "@test_case(points=1, hidden=False)\ndef test_{0}({0}):\n    assert {0} == 42\n\n"
+    contents = json.loads(define(tmp_path).read_text())
+    contents["tests"]["answer"] = (
+        HEAD.format(name="answer") + both.format("other") + both.format("answer")
+    )
+    contents["questions"][2]["points"] = 2
+    write(tmp_path / "definitions/01_small.json", contents)
+    cells = [code("answer = 41\ngrader.check('answer')"), code("globals()['answer'] = 42")]
+    data = json.dumps(notebook(cells)).encode()
+    folder = tmp_path / "definitions"
+    report = grade_submission(data, sandbox=Sandbox(None, None), time_limit=20.0, folder=folder)
+    assert report.outcomes[2].score == 0
 
 
 def test_what_was_dropped_once_may_fail_when_it_is_run_again(grade, tmp_path):
@@ -336,7 +363,8 @@ def test_a_missing_question_scores_nothing(grade):
 def test_a_question_counts_once_wherever_it_is_repeated(grade):
     again = {"relu": "def relu(x):\n    return x"}
     outcomes = grade([*answered(GOOD), *answered(again), *answered(again)])
-    assert others_are_right(outcomes)
+    assert others_are_right(outcomes, "relu")
+    assert outcomes["relu"].score == 0
     outcomes = grade([*answered(again), *answered(GOOD)])
     assert others_are_right(outcomes)
 

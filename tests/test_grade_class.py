@@ -414,6 +414,12 @@ def test_names_that_are_no_text_are_written_as_they_can_be(tmp_path):
     assert read_submission(submission.path) == b""
 
 
+def test_names_that_would_be_written_alike_are_told_apart(tmp_path):
+    for name in (b"\xff.ipynb", rb"\xff.ipynb", rb"\\xff.ipynb"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    assert len({submission.file for submission in find_submissions(tmp_path).submissions}) == 3
+
+
 def test_a_spreadsheet_computes_nothing(tmp_path):
     assert [cell(text) for text in ("=1", "+1", "-1", "@a", "a=1")] == [
         "'=1", "'+1", "'-1", "'@a", "a=1"

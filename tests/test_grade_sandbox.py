@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unrolled.grade import GradeError, LearnerError, sandbox
+from unrolled.grade import GradeError, LearnerError, sandbox, usage
 from unrolled.grade.errors import Stopped
 from unrolled.grade.sandbox import (
     USERS,
@@ -21,6 +21,7 @@ from unrolled.grade.sandbox import (
     open_sandbox,
     visible,
 )
+from unrolled.grade.seccomp import filter_program
 from unrolled.grade.session import Session
 
 
@@ -125,6 +126,23 @@ def test_memory_is_limited_for_one_and_for_all(run):
     assert isinstance(error, Stopped)
     assert "it held more than 0.488281 GB of memory" in str(error)
     assert run.usage.memory > 500 * 2**20
+
+
+@pytest.mark.skipif(not filter_program(), reason="the calls of this machine are not known")
+def test_there_is_no_memory_that_no_limit_counts(run):
+    error = run("import os\nx = os.memfd_create('a')")
+    assert "Operation not permitted" in str(error)
+    segment = "import ctypes\nx = ctypes.CDLL(None, use_errno=True).shmget(0, 4096, 0o1600)"
+    assert run(segment) == -1
+
+
+def test_more_than_one_busy_core_is_too_much(run, monkeypatch):
+    busy = "import time\nend = time.monotonic() + 3\nwhile time.monotonic() < end:\n    x = 1"
+    assert run(busy) == 1
+    # As if two seconds' work had been done in no time: how many cores are free here is not known.
+    monkeypatch.setattr(usage, "BURST", -3600.0)
+    error = run(busy)
+    assert "its processes kept more than one core busy" in str(error)
 
 
 def test_processes_and_threads_are_limited(run):

@@ -97,11 +97,11 @@ def grade_class(
     with Journal(out) as journal:
         seed = seed or journal.draw_seed()
         settings = Settings(opened, time_limit, exercise, definitions, seed)
-        reports = {s.file: blank(s.student, s.file, "not reached") for s in found.submissions}
+        reports = {s.path: blank(s.student, s.file, "not reached") for s in found.submissions}
         before, start, unwritten = 0, time.monotonic(), set[str]()
         try:
             for submission, report, is_new in graded(found.submissions, journal, settings, jobs):
-                reports[submission.file] = report
+                reports[submission.path] = report
                 before += not is_new
                 try:
                     write_report(submission.path, report)
@@ -146,6 +146,10 @@ def graded(
             report |= found | as_dict(Outcome(**question) for question in found["questions"])
         except GradeError as error:
             report |= {"status": error.status, "message": str(error)}
+        except InterruptedError:
+            raise
+        except Exception as error:  # whatever it is, the others are graded
+            report |= {"status": "not graded", "message": f"{type(error).__name__}: {error}"}
         seconds = round(time.monotonic() - start, 2)
         report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
         return submission, report, sha256, True

@@ -72,7 +72,8 @@ def learner_error(kind: str, bases: Iterable[Any], message: str, line: str) -> L
     >>> isinstance(error, ValueError), isinstance(error, LearnerError)
     (True, True)
     """
-    base = next((CATCHABLE[name] for name in bases if name in CATCHABLE), None)
+    names = (name for name in bases if isinstance(name, str))  # a list would have no hash
+    base = next((CATCHABLE[name] for name in names if name in CATCHABLE), None)
     cls = type("LearnerError", (LearnerError, base), {}) if base else LearnerError
     error: LearnerError = cls(kind, message, line)
     return error

@@ -19,6 +19,7 @@ NAME = re.compile(r"[\w-]{1,80}")
 OPENED = re.compile(rf"""^[^#\n]*\bopen_grader\(\s*["']({NAME.pattern})["']\s*\)""", re.MULTILINE)
 
 NO_EXERCISE = "no exercise"
+MISSING = "there is no "
 
 
 class Question(NamedTuple):
@@ -58,6 +59,12 @@ class Outcome(NamedTuple):
     def passed(self) -> bool:
         """Whether every check passed."""
         return not self.message
+
+    @property
+    def missing(self) -> bool:
+        """Whether all that failed is that there are no answers."""
+        lines = self.message.splitlines()
+        return not self.passed and not self.score and all(l.startswith(MISSING) for l in lines)
 
 
 def exercise_name(notebook: Mapping[str, Any]) -> str:
@@ -193,7 +200,7 @@ def run_case(case: Any, env: Mapping[str, Any]) -> Failure | None:
     missing = [name for name in parameters(case) if name not in env]
     if missing:
         return Failure(
-            f"there is no {missing[0]}: the cell that defines it is missing, or has not run"
+            f"{MISSING}{missing[0]}: the cell that defines it is missing, or has not run"
         )
     try:
         # A notebook may have told NumPy to raise; the checks' own numbers are none of its business.

@@ -65,8 +65,8 @@ class Cell(NamedTuple):
 def grade_notebook(path: str | Path, *, time_limit: float = 60.0) -> Report:
     """Run a learner's notebook and grade its answers with the project's own checks.
 
-    A question is checked where the notebook checks it, and again at the end unless it has full
-    marks: its best outcome counts, wherever a learner has put or deleted the cells that check.
+    A question is checked once: after the last cell that checks it or defines one of its names, at
+    the end if there is none. So the last word counts, and a list of guesses is one guess.
 
     Parameters
     ----------
@@ -147,28 +147,30 @@ def grade_cells(
 ) -> Report:
     """Run the cells of a notebook in a session, and check its questions."""
     questions = {question.name: question for question in exercise.questions}
-    best: dict[str, Outcome] = {}
+    cells = list(code_cells(notebook))
+    last = dict.fromkeys(questions, -1)
+    for place, cell in enumerate(cells):
+        asked = set(CHECK.findall(cell.source))
+        for name, question in questions.items():
+            if name in asked or any(defines(cell.source, need) for need in question.needs):
+                last[name] = place
+    known: dict[str, Outcome] = {}
     ran: list[tuple[Cell, LearnerError | Stopped | None]] = []
 
     def check(question: Question) -> None:
-        before = best.get(question.name)
-        if before is None or not before.passed:
-            outcome = check_question(question, session)
-            if before is None or outcome.score >= before.score:
-                best[question.name] = outcome
-                told(exercise, outcome)
+        known[question.name] = check_question(question, session)
+        told(exercise, known[question.name])
 
-    fresh = set()  # the questions checked since the last cell ran
-    for cell in code_cells(notebook):
+    for place, cell in enumerate(cells):
         ran.append((cell, session.run(cell.source)))
-        fresh = set(CHECK.findall(cell.source)) & set(questions)
-        for name in fresh:
-            check(questions[name])
-    for name in questions:
-        if name not in fresh:
-            check(questions[name])
+        for name, question in questions.items():
+            if last[name] == place:
+                check(question)
+    for name, question in questions.items():
+        if name not in known or known[name].missing:
+            check(question)
     session.usage.stop()
-    outcomes = tuple(blamed(best[q.name], q, ran) for q in exercise.questions)
+    outcomes = tuple(blamed(known[q.name], q, ran) for q in exercise.questions)
     usage = session.usage
     return Report(path, exercise, outcomes, session.trouble or "ok", usage.cpu, usage.memory)
 
@@ -202,7 +204,7 @@ def blamed(
     if error is None:
         return outcome
     first = f"its cell failed: {error}" if isinstance(error, LearnerError) else f"{error}"
-    rest = "" if outcome.message.startswith("there is no ") else f"\n{outcome.message}"
+    rest = "" if outcome.missing else f"\n{outcome.message}"
     return outcome._replace(message=tidy(f"{first}{rest}"))
 
 

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import unrolled
 from unrolled.grade.errors import GradeError
+from unrolled.grade.seccomp import filter_program
 
 USERS = range(60_600, 61_180)  # ids that no system gives to a person or a service
 PACKAGE = Path(unrolled.__file__).parent
@@ -51,12 +53,16 @@ OWN = Limits(cpu=0, file_size=0, processes=0)  # of what a learner grades at hom
 
 
 class Start(NamedTuple):
-    """What ``subprocess.Popen`` is given to start a process; ``user`` None leaves it as it is."""
+    """What ``subprocess.Popen`` is given to start a process.
+
+    ``user`` None leaves the user as it is; ``fds`` are open files that the process needs.
+    """
 
     command: list[str]
     cwd: str
     env: dict[str, str]
-    user: int | None
+    user: int | None = None
+    fds: tuple[int, ...] = ()
 
 
 class Sandbox(NamedTuple):
@@ -74,16 +80,23 @@ class Sandbox(NamedTuple):
         """Return the sandbox of one of several workers: no two share a user, nor its limits."""
         return self if self.user is None else self._replace(user=claim_user())
 
-    def start(self, python: list[str], folder: str) -> Start:
-        """Return how a command of Python's is started, in a folder of its own if there is no other.
+    @contextmanager
+    def start(self, python: list[str], folder: str) -> Iterator[Start]:
+        """Give how a command of Python's is started, in a folder of its own if there is no other.
 
         Without bubblewrap ``folder`` is the process's home, and becomes its user's.
         """
         if self.bwrap is None:
             if self.user is not None:
                 os.chown(folder, self.user, self.user)
-            return Start(python, folder, environment(folder), self.user)
-        return Start(self._boxed(self.bwrap, python), "/", environment(HOME), None)
+            yield Start(python, folder, environment(folder), self.user)
+            return
+        with tempfile.TemporaryFile() as rules:
+            rules.write(filter_program())
+            rules.seek(0)
+            fds = (rules.fileno(),) if filter_program() else ()
+            command = self._boxed(self.bwrap, python, fds)
+            yield Start(command, "/", environment(HOME), fds=fds)
 
     def clear(self) -> None:
         """End what a process has left behind: in bubblewrap all ends with its first process."""
@@ -92,7 +105,7 @@ class Sandbox(NamedTuple):
             command = ["/bin/sh", "-c", "kill -9 -1"]
             subprocess.run(command, cwd="/", check=False, user=self.user, group=self.user)
 
-    def _boxed(self, bwrap: str, python: list[str]) -> list[str]:
+    def _boxed(self, bwrap: str, python: list[str], rules: tuple[int, ...]) -> list[str]:
         box = [bwrap, "--die-with-parent", "--unshare-pid", "--unshare-net", "--unshare-ipc",
                "--unshare-uts"]  # fmt: skip
         box += ["--dev", "/dev", "--proc", "/proc"]
@@ -105,11 +118,14 @@ class Sandbox(NamedTuple):
         for path in shown:
             box += ["--ro-bind", path, path]
         # A learner's process needs no definitions, and a teacher's may hold hidden tests.
-        box += ["--tmpfs", str(PACKAGE / "grade/definitions")]
+        if (definitions := PACKAGE / "grade/definitions").is_dir():
+            box += ["--tmpfs", str(definitions)]
         box += ["--perms", "0777", "--dir", HOME, "--chdir", HOME]
         box += ["--remount-ro", "/dev", "--remount-ro", "/"]
         # No namespace of its own in the inner one: root in it could mount memory without a limit.
         inner = ["--unshare-user", "--disable-userns"]
+        for fd in rules:
+            inner += ["--seccomp", str(fd)]
         if self.user is None:
             return [*box, *inner, "--cap-drop", "ALL", "--", *python]
         # Root prepares what an ordinary user may not see, and leaves; the kernel then counts this
@@ -124,20 +140,20 @@ class Sandbox(NamedTuple):
         """Say why no Python starts in this sandbox; nothing when one does."""
         # To start one is the only test that counts: versions, modules of the kernel, settings of
         # the system and of a container all have their say.
-        program = [sys.executable, "-P", "-c", "import IPython, numpy, unrolled"]
+        program = [sys.executable, "-P", "-s", "-c", "import IPython, numpy, unrolled"]
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                command, cwd, env, user = self.start(program, folder)
+            with tempfile.TemporaryDirectory() as folder, self.start(program, folder) as start:
                 run = subprocess.run(
-                    command,
-                    env=env,
+                    start.command,
+                    env=start.env,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
                     errors="replace",
                     timeout=120,
-                    cwd=cwd,
-                    user=user,
+                    cwd=start.cwd,
+                    user=start.user,
+                    pass_fds=start.fds,
                     check=False,
                 )
         except (OSError, subprocess.SubprocessError) as error:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -152,7 +153,7 @@ class Session:
                 case (result, tuple(new_args), dict(new_kwargs)):
                     copy_back((args, kwargs), (new_args, new_kwargs))
                     return result
-            raise Stopped(self._end(f"{name} disturbed the grader's connection"))
+            raise Stopped(self._disturbed(name))
 
         proxy.__name__ = proxy.__qualname__ = own_name
         return proxy
@@ -189,7 +190,11 @@ class Session:
                 return value
             case ("error", str(kind), list(bases), str(text), str(line)):
                 raise learner_error(kind, bases, text, line)
-        raise Stopped(self._end(f"{who} disturbed the grader's connection"))
+        raise Stopped(self._disturbed(who))
+
+    def _disturbed(self, who: str) -> str:
+        self.trouble = self.trouble or "crashed"
+        return self._end(f"{who} disturbed the grader's connection")
 
     def _end(self, reason: str, *, say_how: bool = False) -> str:
         """End the process; return the reason, with its exit code where it ended by itself."""
@@ -238,28 +243,29 @@ class Session:
         }
         limits = self.sandbox.limits if self.sandbox else OWN
         self._link, theirs = socket.socketpair()
+        # -P and -s: no file of the learner's, called random.py or usercustomize.py, is to run now.
+        python = [sys.executable, "-P", "-m", "unrolled.grade.child", str(theirs.fileno())]
+        python.append(json.dumps(limits._asdict()))
+        own = nullcontext(Start(python, str(self.folder), self._environment()))
+        if self.sandbox:
+            python.insert(1, "-s")
         try:
-            with theirs:
-                fd = theirs.fileno()
-                # -P: a file of the learner's called random.py must not break the start.
-                python = [sys.executable, "-P", "-m", "unrolled.grade.child", str(fd)]
-                python.append(json.dumps(limits._asdict()))
-                start = Start(python, str(self.folder), self._environment(), None)
-                if self.sandbox is not None:
-                    start = self.sandbox.start(python, self._own.name)
-                command, cwd, env, user = start
+            with (
+                theirs,
+                self.sandbox.start(python, self._own.name) if self.sandbox else own as start,
+            ):
                 self._process = subprocess.Popen(
-                    command,
-                    pass_fds=[fd],
+                    start.command,
+                    pass_fds=[theirs.fileno(), *start.fds],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    cwd=cwd,
-                    env=env | fixed,
+                    cwd=start.cwd,
+                    env=start.env | fixed,
                     start_new_session=True,  # with what it starts, it is a group to be killed
-                    user=user,
-                    group=user,
-                    extra_groups=None if user is None else [],
+                    user=start.user,
+                    group=start.user,
+                    extra_groups=None if start.user is None else [],
                 )
             if self.sandbox:
                 self.usage.watch(self._process, self.sandbox.limits.memory)

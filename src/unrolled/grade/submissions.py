@@ -93,6 +93,7 @@ def student_of(relative: Path, exercises: Iterable[str]) -> str:
 
 def printable(name: str) -> str:
     """Return a file's name as text that can be written anywhere, whatever its bytes are."""
+    name = name.replace("\\", r"\\")  # so that no other name is written alike
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -75,7 +75,8 @@ class Workers:
 
     def _graded(self, data: bytes, settings: Settings) -> dict[str, Any]:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
-        report: dict[str, Any] = {"status": "crashed", "message": "the grader stopped; tell us"}
+        message = "the grader stopped; please report it, with the notebook"
+        report: dict[str, Any] = {"status": "crashed", "message": message, "questions": []}
         with tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True) as folder:
             Path(folder).chmod(0o711)  # without bubblewrap the learner's own folder is in it
             link, theirs = self._context.Pipe(duplex=False)
