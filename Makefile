@@ -37,7 +37,7 @@ test: lint $(SITE) ## Check everything: style, types, the site, the tests, every
 	    --nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_sanitize.cfg tests src $(NOTEBOOKS)
 
 test-class: $(VENV)/.test ## Try every hostile submission against the grader (a part of them is in make test)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "whole_class or not whole_class" tests/hostile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "whole_class or not whole_class" tests/hostile
 
 lint: $(VENV)/.test ## Check style and types
 	@$(BIN)/ruff check --quiet . || { echo "make lint: 'make format' mends most of the above"; exit 1; }

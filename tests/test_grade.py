@@ -482,9 +482,20 @@ def noisy(data):
         "b'\\xff' * 8",  # a message of 2**64 bytes
         "bytes(7) + b'\\x05' + b'hello'",  # no npz
         "bytes(7) + b'\\x50'",  # the start of one that never comes
-        "(lambda m: len(m).to_bytes(8, 'big') + m)(encode(('ok', 1)))",  # another one's answer
-        "(lambda m: len(m).to_bytes(8, 'big') + m)(encode(('who', 1)))",
-        "(lambda m: len(m).to_bytes(8, 'big') + m)(encode(('error', 1, 2, 3, 4)))",
+        *(
+            f"(lambda m: len(m).to_bytes(8, 'big') + m)(encode({answer}))"
+            for answer in (
+                "(2, 'ok', 1)",  # of another request
+                "(4, 'ok', 1)",  # of this one, but no answer to it
+                "(4, 'who', 1)",
+                "(4, 'error', 1, 2, 3, 4)",
+                "(__import__('numpy').ones(2), 'ok', 1)",
+                "(4, __import__('numpy').ones(2), 1)",
+                "(4, 'ok', (__import__('numpy').ones(2), 1))",
+                "('ok', 1)",
+                "'ok'",
+            )
+        ),
     ],
 )
 def test_noise_on_the_line_is_noticed(tmp_path, data):
@@ -495,6 +506,16 @@ def test_noise_on_the_line_is_noticed(tmp_path, data):
         with pytest.raises(Stopped, match="cannot read|disturbed|did not finish"):
             f()
         assert session.fetch(["x"]) == {"x": 5}
+
+
+def test_an_error_with_odd_bases_is_an_error(tmp_path):
+    with Session(tmp_path, time_limit=5) as session:
+        session.run(NOISE + "from unrolled.grade.wire import encode\ndef f():\n"
+                    "    m = encode((3, 'error', 'E', [[1], 'ValueError'], 'text', 'line'))\n"
+                    "    noisy(len(m).to_bytes(8, 'big') + m)")  # fmt: skip
+        f = session.fetch(["f"])["f"]
+        with pytest.raises(ValueError, match="text .in your line: line."):
+            f()
 
 
 def test_limits_are_set_and_none_is_raised(tmp_path):

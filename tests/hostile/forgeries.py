@@ -18,8 +18,7 @@ class Forgery(NamedTuple):
     ``earns`` is what the questions are worth that are not simply right or wrong. ``told`` must be
     in the message of one of the questions, and shows that the forgery did run. ``naive`` says what
     it does to a grader that runs the checks where the notebook ran: it wins, it does not, or, if
-    None, it is not tried there, as it stops or floods whatever runs it. ``known`` is why the grader
-    does not treat it rightly yet.
+    None, it is not tried there, as it stops or floods whatever runs it.
     """
 
     attack: str = ""
@@ -31,7 +30,6 @@ class Forgery(NamedTuple):
     told: str = ""
     naive: bool | None = False
     whole: bool = False
-    known: str = ""
 
 
 FAKE_NUMPY = """
@@ -55,7 +53,12 @@ def look(*paths):
     return " ".join(seen)
 """
 SOCKET = """
-import os, stat, socket
+import os, stat, socket, sys
+def asked():
+    frame = sys._getframe()
+    while "number" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["number"]
 from unrolled.grade.wire import encode
 def say(data, length=True):
     for fd in range(3, 256):
@@ -93,7 +96,6 @@ def write():
         except OSError:
             pass
 """
-DISTURBED = "the status stays ok where a connection was disturbed and the process ended"
 NEW_START = "\nimport os; os._exit(0)"  # a new process runs the other cells
 
 
@@ -289,20 +291,21 @@ FORGERIES = {
     ),
     "other-program": Forgery(
         SOCKET + "import sys\nSERVER = '''\nimport sys, socket\n"
-        "from unrolled.grade.wire import encode, receive, send\n"
-        "link = socket.socket(fileno=int(sys.argv[1]))\nwhile True:\n"
-        '    send(link, encode(("ok", {"status": "ok", "score": 2})))\n    receive(link)\n'
+        "from unrolled.grade.wire import decode, encode, receive, send\n"
+        "link, number = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])\nwhile True:\n"
+        '    send(link, encode((number, "ok", {"status": "ok", "score": 2})))\n'
+        "    number = decode(receive(link))[0]\n"
         "'''",
         wrong={
             "relu": "def relu(x):\n    for fd in range(3, 256):\n        try:\n"
             "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
             "                os.set_inheritable(fd, True)\n"
-            "                os.execv(sys.executable, [sys.executable, '-c', SERVER, str(fd)])\n"
+            "                program = [sys.executable, '-c', SERVER, str(fd), str(asked())]\n"
+            "                os.execv(sys.executable, program)\n"
             "        except OSError:\n            pass"
         },
         status="crashed",
         naive=None,
-        known=DISTURBED,
     ),
     # --- IPython. ---
     "input-transformer": Forgery(
@@ -397,20 +400,17 @@ FORGERIES = {
         edit=other_exercise("../class/neighbour"), right=(), status="other exercise"
     ),
     "name-of-another": Forgery(edit=other_exercise("00_free"), right=(), status="other exercise"),
-    "guesses": Forgery(
-        edit=many_guesses,
-        known="a question is checked as often as the notebook asks, and the best outcome counts",
-    ),
+    "guesses": Forgery(edit=many_guesses),
     # --- The grader's connection. ---
     "forged-reply": Forgery(
         SOCKET + "full = {'relu': 2, 'draw': 1, 'answer': 0.5}",
         wrong={
-            "relu": "def relu(x):\n    say(encode(('ok', full)))\n    say(encode(('passed', 2)))\n"
-            "    say(encode(('ok', ((), (x,), {}))))"
+            "relu": "def relu(x):\n    number = asked()\n    say(encode((number, 'ok', full)))\n"
+            "    say(encode((number, 'passed', 2)))\n"
+            "    say(encode((number + 1, 'ok', ((), (x,), {}))))"
         },
         status="crashed",
         naive=None,
-        known=DISTURBED,
     ),
     "huge-message": Forgery(
         SOCKET + "say(b'\\xff' * 8, length=False)", status="crashed", naive=None

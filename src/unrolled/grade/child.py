@@ -109,17 +109,18 @@ def start_shell() -> Any:
     return Shell.instance(config=config)
 
 
-def answer(shell: Any, what: str, *details: Any) -> bytes:
+def answer(shell: Any, number: int, what: str, *details: Any) -> bytes:
     """Do what is asked, and return the message that says how it went."""
     try:
-        message = encode(("ok", REQUESTS[what](shell, *details)))
+        message = encode((number, "ok", REQUESTS[what](shell, *details)))
         if len(message) <= LARGEST:
             return message
         raise ValueError(f"more than {LARGEST // 2**20} MB of numbers are too many to check")
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the learner's too
         bases = [cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "builtins"]
         line = own_line(error, shell.user_ns)
-        return encode(("error", type(error).__name__, bases, text_of(error)[:10_000], line[:1000]))
+        told = (type(error).__name__, bases, text_of(error)[:10_000], line[:1000])
+        return encode((number, "error", *told))
 
 
 def run(shell: Any, source: str) -> None:

@@ -77,6 +77,7 @@ class Session:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._why = ""  # the last process was ended
+        self._asked = 0  # requests so far: an answer says which it is of
         self._hung: dict[str, str] = {}  # functions that have been stopped, and why
         self._has_run = False
         # IPython makes folders, and a learner temporary files: here they leave nothing behind.
@@ -128,9 +129,9 @@ class Session:
         deadline, found = self._deadline(), {}
         for name in names:
             match self._ask(name, deadline, "fetch", name):
-                case ("value", value):
+                case (str("value"), value):
                     found[name] = value
-                case ("function", str(own_name)):
+                case (str("function"), str(own_name)):
                     found[name] = self._proxy(name, own_name, deadline)
         return found
 
@@ -161,7 +162,8 @@ class Session:
     def _ask(self, who: str, deadline: float, *request: Any) -> Any:
         """Send a request and return the answer; raise what the learner's code raised."""
         assert self._link is not None
-        message = encode(request)
+        self._asked += 1
+        message = encode((self._asked, *request))
         try:
             send(self._link, message, deadline)
             reply = decode(receive(self._link, deadline))
@@ -185,10 +187,14 @@ class Session:
         except BaseException:  # Ctrl-C: half a message may be under way
             self._kill()
             raise
+        # Types before values: an array, compared with a string, has no truth value. A number that
+        # is not this request's came from somebody else than the process's own answer.
         match reply:
-            case ("ok", value):
+            case (int(number), str("ok"), value) if number == self._asked:
                 return value
-            case ("error", str(kind), list(bases), str(text), str(line)):
+            case (int(number), str("error"), str(kind), list(bases), str(text), str(line)) if (
+                number == self._asked
+            ):
                 raise learner_error(kind, bases, text, line)
         raise Stopped(self._disturbed(who))
 
