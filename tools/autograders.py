@@ -23,7 +23,7 @@ from typing import Any
 
 from tools.notebooks import ROOT
 from unrolled.grade import exercises
-from unrolled.grade.__main__ import number, seconds
+from unrolled.grade.__main__ import seconds, seed
 from unrolled.grade.errors import GradeError
 from unrolled.grade.exercises import Exercise, exercise_name, load_exercise
 from unrolled.grade.otter_plugin import CONFIG, PLUGIN, otter_test
@@ -236,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.autograders", description=__doc__)
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     parser.add_argument("--definitions", type=Path, metavar="DIR")
-    parser.add_argument("--seed", type=number, default=0, metavar="N")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="a number or its file")
     parser.add_argument("--time-limit", type=seconds, default=60.0, metavar="S")
     parser.add_argument("--out", type=Path, default=ROOT / "dist/autograders", metavar="DIR")
     args = parser.parse_args(argv)
