@@ -33,7 +33,7 @@ POD = JOBS["grade"]["template"]["spec"]
 (GRADER,) = POD["containers"]
 
 # Stands for Python in the job files: it grades without bubblewrap, which these tests are not about,
-# and as the user that runs them, who has more than a submission's 64 processes.
+# and as the user that runs them, who has more processes than a submission.
 PYTHON = """\
 import sys
 from unrolled.grade import __main__ as command

@@ -19,7 +19,7 @@ from tests.test_grade import GOOD, STUBS, answered, code, define, notebook, writ
 from unrolled.grade import GradeError, batch
 from unrolled.grade.__main__ import main
 from unrolled.grade.gradebook import Journal, cell, summary, write_table, write_text
-from unrolled.grade.sandbox import Sandbox
+from unrolled.grade.sandbox import Sandbox, shown
 from unrolled.grade.submissions import LARGEST, find_submissions, read_submission, student_of
 from unrolled.grade.worker import Settings, Workers
 
@@ -68,7 +68,7 @@ def rows(path: Path) -> dict[str, dict[str, str]]:
 
 
 def report(path: Path) -> dict[str, Any]:
-    return json.loads(path.with_name(f"{path.stem}.grade.json").read_text(encoding="utf-8"))
+    return json.loads(path.with_name(f"{path.name}.grade.json").read_text(encoding="utf-8"))
 
 
 # --- The table. ---
@@ -189,6 +189,59 @@ def test_a_grader_that_dies_or_hangs_costs_one_grade(definitions, tmp_path, monk
     assert found["questions"][2]["message"] == "was not reached"
 
 
+@pytest.mark.parametrize("greedy", [True, False])
+def test_who_ran_out_of_time_beside_a_greedy_one_is_graded_again_alone(
+    hand_in, grade, monkeypatch, greedy
+):
+    for name in ("ann", "hog", "zoe"):  # each of another length, to be told from the others
+        path = hand_in(f"{name}.ipynb")
+        path.write_text(path.read_text() + " " * ord(name[0]))
+    order: list[bytes] = []
+
+    def graded(self: Workers, data: bytes) -> dict[str, Any]:
+        first = data not in order
+        order.append(data)
+        points = 0 if first else 3.5
+        question = {"name": "relu", "score": points, "possible": 3.5, "message": ""}
+        return {"exercise": "01_small", "status": "timeout" if first else "ok",
+                "greedy": len(order) == 2 and greedy, "questions": [question]}  # fmt: skip
+
+    monkeypatch.setattr(Workers, "grade", graded)
+    found = grade(jobs=1)
+    statuses = {file: (row["status"], row["total"]) for file, row in found.items()}
+    again = ("ok", "3.5") if greedy else ("timeout", "0")
+    assert statuses == {
+        "ann.ipynb": again, "hog.ipynb": ("timeout", "0"), "zoe.ipynb": again
+    }  # fmt: skip
+    assert len(order) == (5 if greedy else 3)
+    assert grade(jobs=1) == found
+    assert len(order) == (5 if greedy else 3)
+
+
+def test_what_says_nothing_of_a_submission_is_not_kept(hand_in, grade, monkeypatch):
+    hand_in("ann.ipynb")
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "grade", lambda *_: 1 / 0)
+        row = grade()["ann.ipynb"]
+        assert row["status"] == "not graded"
+        assert row["message"] == "ZeroDivisionError: division by zero"
+    assert grade()["ann.ipynb"]["total"] == "3.5"
+
+
+def test_what_submissions_could_read_is_refused(hand_in, definitions, tmp_path):
+    hand_in("ann.ipynb")
+    package = Path(unrolled.__file__).parent
+    inside = package / "grade/definitions/own"
+    assert shown(inside) == str(package)
+    assert shown(package / "grade/definitions") == ""
+    assert shown(tmp_path) == ""
+    for folder, out in [(package, tmp_path / "g.csv"), (tmp_path / "class", package / "g.csv")]:
+        with pytest.raises(GradeError, match="which submissions can read; move it|no notebook"):
+            batch.grade_class(
+                folder, out, sandbox=lambda: Sandbox("bwrap", None), definitions=definitions
+            )
+
+
 # --- Again. ---
 
 
@@ -224,23 +277,23 @@ def test_another_grader_grades_all_again(hand_in, grade, tmp_path, definitions, 
 def test_a_report_that_was_handed_in_is_not_believed(hand_in, grade, tmp_path):
     path = hand_in("ann/small.ipynb", STUBS)
     forged = {"score": 3.5, "status": "ok", "questions": [], "student": "ann"}
-    path.with_name("small.grade.json").write_text(json.dumps(forged))
+    path.with_name("small.ipynb.grade.json").write_text(json.dumps(forged))
     victim = tmp_path / "victim"
     victim.write_text("kept")
     other = hand_in("ben/small.ipynb")
-    other.with_name("small.grade.json").symlink_to(victim)
+    other.with_name("small.ipynb.grade.json").symlink_to(victim)
     (tmp_path / "class/grades.journal.jsonl").write_text("{}")
     found = grade()
     assert found["ann/small.ipynb"]["total"] == "0"
     assert report(path)["score"] == 0
     assert victim.read_text() == "kept"
-    assert not other.with_name("small.grade.json").is_symlink()
+    assert not other.with_name("small.ipynb.grade.json").is_symlink()
     assert report(other)["score"] == 3.5
 
 
 def test_a_report_that_cannot_be_written_is_told_and_costs_no_grade(hand_in, grade, capsys):
     path = hand_in("ann/small.ipynb")
-    path.with_name("small.grade.json").mkdir()
+    path.with_name("small.ipynb.grade.json").mkdir()
     assert grade()["ann/small.ipynb"]["total"] == "3.5"
     assert "1 reports are missing: the report" in capsys.readouterr().err
 
@@ -388,6 +441,36 @@ def test_hidden_files_are_no_submissions(tmp_path):
     assert (found.empty, found.others) == (["c"], [])
 
 
+def test_a_tree_too_deep_to_be_opened_is_told_and_stops_nobody(tmp_path):
+    (tmp_path / "ann.ipynb").touch()
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(25):  # one by one: the path of all is longer than the system takes
+        os.mkdir("n" * 200, dir_fd=at)
+        below = os.open("n" * 200, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    found = find_submissions(tmp_path).submissions
+    assert [len(submission.file) > 3000 for submission in found] == [False, True]
+    with pytest.raises(GradeError) as caught:
+        read_submission(found[1].path)
+    assert caught.value.status == "not readable"
+    subprocess.run(["rm", "-r", str(tmp_path / ("n" * 200))], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_told(tmp_path):
+    (tmp_path / "eve").mkdir(mode=0)
+    (submission,) = find_submissions(tmp_path).submissions
+    assert (submission.file, submission.student) == ("eve", "eve")
+
+
+def test_reports_of_files_with_one_stem_are_two(hand_in, grade):
+    right, wrong = hand_in("chen/a.ipynb"), hand_in("chen/a.IPYNB", STUBS)
+    grade()
+    assert (report(right)["score"], report(wrong)["score"]) == (3.5, 0)
+
+
 def test_a_link_to_a_folder_is_told_and_not_entered(tmp_path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/a.ipynb").touch()
@@ -421,12 +504,12 @@ def test_names_that_would_be_written_alike_are_told_apart(tmp_path):
 
 
 def test_a_spreadsheet_computes_nothing(tmp_path):
-    assert [cell(text) for text in ("=1", "+1", "-1", "@a", "a=1")] == [
-        "'=1", "'+1", "'-1", "'@a", "a=1"
+    assert [cell(text) for text in ("=1", "+1", "-1", "@a", " =1", "a=1")] == [
+        "'=1", "'+1", "'-1", "'@a", "' =1", "a=1"
     ]  # fmt: skip
     report = batch.blank("=cmd()", "=cmd().ipynb", "not a notebook")
     write_table(tmp_path / "g.csv", [report])
-    assert "\n'=cmd()," in (tmp_path / "g.csv").read_text(encoding="utf-8-sig")
+    assert '\n"\'=cmd()",' in (tmp_path / "g.csv").read_text(encoding="utf-8-sig")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

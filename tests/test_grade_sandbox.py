@@ -1,6 +1,7 @@
 """What a learner's code can see and use where a sandbox holds it, and what is said without one."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -132,8 +133,38 @@ def test_memory_is_limited_for_one_and_for_all(run):
 def test_there_is_no_memory_that_no_limit_counts(run):
     error = run("import os\nx = os.memfd_create('a')")
     assert "Operation not permitted" in str(error)
+    keys = "import ctypes\nx = ctypes.CDLL(None).syscall(250, 0, -3, 0)"
+    if platform.machine() == "x86_64":
+        assert run(keys) == -1
     segment = "import ctypes\nx = ctypes.CDLL(None, use_errno=True).shmget(0, 4096, 0o1600)"
     assert run(segment) == -1
+
+
+def test_shared_memory_counts_that_a_process_has_let_go(run):
+    hold = """
+    import mmap, time
+    held = mmap.mmap(-1, 400 * 2**20)
+    for start in range(0, len(held), 2**20):
+        held[start : start + 2**20] = bytes(2**20)
+    held.madvise(mmap.MADV_DONTNEED)
+    time.sleep(60)
+    """
+    error = run(hold, memory=300 * 2**20)
+    assert "it held more than 0.292969 GB of memory" in str(error)
+
+
+def test_what_nobody_counts_must_leave_the_machine_some_memory(box, tmp_path, monkeypatch):
+    with Session(tmp_path, sandbox=box) as session:
+        assert session.run("x = 1") is None
+        monkeypatch.setattr(usage, "LEAST", 2**60)
+        error = session.run("import time\ntime.sleep(5)")
+    assert "the machine had no memory left" in str(error)
+    assert session.usage.greedy
+
+
+def test_open_files_are_limited(run):
+    error = run("import os\nx = [os.pipe() for _ in range(200)]")
+    assert "Too many open files" in str(error)
 
 
 def test_more_than_one_busy_core_is_too_much(run, monkeypatch):

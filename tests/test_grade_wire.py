@@ -6,6 +6,7 @@ import math
 import socket
 import threading
 import time
+import warnings
 import zipfile
 from contextlib import suppress
 from decimal import Decimal
@@ -254,6 +255,15 @@ def huge():
     return out.getvalue()
 
 
+def twice():
+    """A message in which two entries have one name."""
+    out = io.BytesIO(encode(1))
+    with zipfile.ZipFile(out, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("tree.npy", archive.read("tree.npy"))
+    return out.getvalue()
+
+
 HOSTILE = {
     "nothing": b"",
     "start of a zip": b"PK",
@@ -277,6 +287,12 @@ HOSTILE = {
     "wrong fields": stored(["named", "unrolled.params.Linear", [1]]),
     "no generator": stored(["rng", {"bit_generator": "PCG64"}]),
     "other generator": stored(["rng", ["dict", ["bit_generator"], ["MT19937"]]]),
+    "many arrays": stored(["list", []], **{f"a{n}": np.ones(1) for n in range(10_001)}),
+    "named again and again": stored(["list", [["array", "a0", True]] * 85], a0=np.ones(2**18)),
+    "large set": stored(["set", [["int", hex(n)] for n in range(10_001)]]),
+    "large frozenset": stored(["frozenset", [["int", hex(n)] for n in range(10_001)]]),
+    "large dict": stored(["dict", [["int", hex(n)] for n in range(10_001)], [None] * 10_001]),
+    "twice the same name": twice(),
     "unknown tag": stored(["eval", "1"]),
     "bare number": stored(5),
     "text array": stored(None, a0=np.array(["text"])),
@@ -371,6 +387,31 @@ def test_half_a_message_blocks_nobody(ends):
     theirs.sendall(wire.LENGTH.pack(100) + b"half")
     with pytest.raises(TimeoutError):
         receive(ours, time.monotonic() + 0.1)
+
+
+def test_an_end_that_sends_byte_after_byte_blocks_nobody(ends):
+    here, there = ends
+    here.sendall(wire.LENGTH.pack(10**6))
+    stop = threading.Event()
+
+    def drip():
+        while not stop.is_set():
+            here.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        receive(there, start + 0.3)
+    assert time.monotonic() - start < 5
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("value", [set(range(10_001)), dict.fromkeys(range(10_001))])
+def test_what_is_too_large_to_compare_is_told(value):
+    with pytest.raises(ValueError, match="of more than 10000 members cannot be checked"):
+        encode(value)
 
 
 def test_an_end_that_does_not_read_blocks_nobody(ends):

@@ -194,7 +194,7 @@ def taken_apart(run: Run, file: str) -> tuple[dict[str, float], str, str]:
     row = run.rows[file]
     prefix = f"{NAME}."
     scores = {k.removeprefix(prefix): float(v) for k, v in row.items() if v and prefix in k}
-    path = run.place.class_ / f"{Path(file).stem}.grade.json"
+    path = run.place.class_ / f"{Path(file).name}.grade.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     assert report["status"] == row["status"]
     assert {q["name"]: q["score"] for q in report["questions"]} == scores
@@ -362,7 +362,7 @@ def test_odd_names_and_files_each_have_a_row(place):
         (folder / path).symlink_to(place.at / ("secret.txt" if "." in path else "definitions"))
     os.mkfifo(folder / "pipe.ipynb")
     (folder / "empty.ipynb").mkdir()
-    (folder / "neighbour.grade.json").symlink_to(place.at / "secret.txt")
+    (folder / "neighbour.ipynb.grade.json").symlink_to(place.at / "secret.txt")
     escape = forged(FORGERIES["path-as-name"], place)
     write(folder / "path.ipynb", escape)
     write(folder / "real.ipynb", real(CHEAT, PRETENDED))

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from unrolled.grade import exercises
-from unrolled.grade.errors import GradeError
+from unrolled.grade.errors import NOT_GRADED, GradeError
 from unrolled.grade.exercises import Outcome, load_exercise
 from unrolled.grade.gradebook import Journal, Report, digest, summary, write_report, write_table
-from unrolled.grade.sandbox import PACKAGE, Sandbox
+from unrolled.grade.sandbox import PACKAGE, Sandbox, shown
 from unrolled.grade.submissions import Found, Submission, find_submissions, read_submission
 from unrolled.grade.text import as_dict
 from unrolled.grade.worker import Settings, Workers
 
+STOPPED = ("timeout", "crashed", NOT_GRADED)
 SHOWN = 20  # lines of what needs a look; the table has all
 
 
@@ -88,6 +89,9 @@ def grade_class(
     if not found.submissions:
         raise GradeError(f"there is no notebook in {folder}; unpack what was handed in there")
     opened = sandbox()
+    for path in (folder, out.parent, definitions) if opened.bwrap else ():
+        if place_shown := shown(path):
+            raise GradeError(f"{path} lies in {place_shown}, which submissions can read; move it")
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]
     jobs = jobs or len(cores)
     place, count = part
@@ -100,7 +104,7 @@ def grade_class(
         reports = {s.path: blank(s.student, s.file, "not reached") for s in found.submissions}
         before, start, unwritten = 0, time.monotonic(), set[str]()
         try:
-            for submission, report, is_new in graded(found.submissions, journal, settings, jobs):
+            for submission, report, is_new in grade_all(found.submissions, journal, settings, jobs):
                 reports[submission.path] = report
                 before += not is_new
                 try:
@@ -125,8 +129,32 @@ def grade_class(
     return 1 if odd or unwritten else 0
 
 
-def graded(
+def grade_all(
     submissions: list[Submission], journal: Journal, settings: Settings, jobs: int
+) -> Iterator[tuple[Submission, Report, bool]]:
+    """Yield the report of each submission, and whether it is new; a second one replaces the first.
+
+    Where one took more than its share, those beside it may have run out of time or memory. They
+    are graded again, one by one.
+    """
+    stopped, greedy = [], False
+    for submission, report, is_new in graded(submissions, journal, settings, jobs):
+        if is_new and report["greedy"]:
+            greedy = True
+        elif is_new and report["status"] in STOPPED:
+            stopped.append(submission)
+        yield submission, report, is_new
+    if greedy:
+        yield from graded(stopped, journal, settings, 1, afresh=True)
+
+
+def graded(
+    submissions: list[Submission],
+    journal: Journal,
+    settings: Settings,
+    jobs: int,
+    *,
+    afresh: bool = False,
 ) -> Iterator[tuple[Submission, Report, bool]]:
     """Yield the report of each submission as it is done, and whether it is new."""
     from tqdm import tqdm
@@ -140,7 +168,8 @@ def graded(
         try:
             data = read_submission(submission.path)
             sha256 = hashlib.sha256(data).hexdigest()
-            if known := journal.find(submission.file, sha256, grader, settings.time_limit):
+            known = journal.find(submission.file, sha256, grader, settings.time_limit)
+            if known and not afresh:
                 return submission, known, sha256, False
             found = workers.grade(data)
             report |= found | as_dict(Outcome(**question) for question in found["questions"])
@@ -149,7 +178,7 @@ def graded(
         except InterruptedError:
             raise
         except Exception as error:  # whatever it is, the others are graded
-            report |= {"status": "not graded", "message": f"{type(error).__name__}: {error}"}
+            report |= {"status": NOT_GRADED, "message": f"{type(error).__name__}: {error}"}
         seconds = round(time.monotonic() - start, 2)
         report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
         return submission, report, sha256, True
@@ -159,7 +188,7 @@ def graded(
     try:
         for future in tqdm(as_completed(futures), total=len(futures), disable=None, unit="file"):
             submission, report, sha256, is_new = future.result()
-            if is_new and sha256:
+            if is_new and sha256 and report["status"] != NOT_GRADED:
                 journal.add(submission.file, sha256, grader, report)
             yield submission, report, is_new
     finally:  # after Ctrl-C too
@@ -172,7 +201,7 @@ def blank(student: str, file: str, status: str) -> Report:
     return {
         "student": student, "file": file, "exercise": "", "title": "", "status": status,
         "message": "", "score": 0, "possible": 0, "questions": [], "seconds": 0.0, "cpu": 0.0,
-        "memory": 0,
+        "memory": 0, "greedy": False,
     }  # fmt: skip
 
 

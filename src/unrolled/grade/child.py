@@ -45,6 +45,8 @@ def main(fd: int, limits: Limits) -> None:
     if limits.file_size:
         limit(resource.RLIMIT_FSIZE, limits.file_size)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # to write more is an error, not the end
+    if limits.open_files:
+        limit(resource.RLIMIT_NOFILE, limits.open_files)
     if limits.processes:
         limit(resource.RLIMIT_NPROC, limits.processes)
     unrolled.grade.open_grader = notebook.open_grader = Silent  # type: ignore[assignment]

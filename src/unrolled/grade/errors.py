@@ -15,6 +15,8 @@ CATCHABLE = {
         ValueError,
     )
 }  # fmt: skip
+HIDDEN = {"Cc", "Cf", "Cs"}  # Unicode's categories of what steers a terminal or the order of text
+NOT_GRADED = "not graded"  # the status where that says nothing of the submission
 LONGEST = 2000  # characters of a message: enough for any check, too few for an array of a million
 
 
@@ -24,7 +26,7 @@ class GradeError(ValueError):
     ``status`` says in a word or two, for a table, what kind of file it is.
     """
 
-    def __init__(self, message: str, status: str = "not graded") -> None:
+    def __init__(self, message: str, status: str = NOT_GRADED) -> None:
         super().__init__(message)
         self.status = status
 
@@ -116,6 +118,6 @@ def tidy(text: str) -> str:
     'got <function relu>'
     """
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]| at 0x[0-9a-fA-F]+", "", text.expandtabs(4))
-    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in {"Cc", "Cs"})
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in HIDDEN)
     text = text if text.strip() else "failed without a word"
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"

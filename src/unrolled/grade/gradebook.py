@@ -64,7 +64,7 @@ class Journal:
             raise GradeError(f"another run is writing to {self.path}; wait for its end") from error
         text = "" if new else self._file.read()
         for part in sorted(self._parts):
-            self._read(part.read_text(encoding="utf-8"))
+            self._read(part.read_text(encoding="utf-8", errors="replace"))
         self._read(text)
         if text and not text.endswith("\n"):
             self._file.write("\n")
@@ -108,7 +108,7 @@ class Journal:
     def draw_seed(self) -> int:
         """Return the seed that was drawn for this class, and draw it if there is none."""
         if self.seed is None:
-            self.seed = secrets.randbelow(2**31 - 1) + 1
+            self.seed = secrets.randbits(128) or 1
             self._write({"seed": self.seed})
         return self.seed
 
@@ -129,7 +129,7 @@ def digest(*parts: bytes) -> str:
 
 def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
     """Write a file whole or not at all, and never through a link that stands in its place."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".grade-{os.getpid()}")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "w", encoding=encoding, newline="") as file:
@@ -147,7 +147,7 @@ def write_report(submission: Path, report: Report) -> None:
     GradeError
         If that cannot be done.
     """
-    path = submission.with_name(submission.stem + REPORT)
+    path = submission.with_name(submission.name + REPORT)
     try:
         write_text(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
@@ -177,7 +177,9 @@ def write_table(path: Path, reports: Iterable[Report]) -> None:
         for report in reports
     ]
     text = io.StringIO()
-    table = csv.DictWriter(text, [*FIRST, *questions, *LAST], restval="")
+    table = csv.DictWriter(
+        text, [*FIRST, *questions, *LAST], restval="", quoting=csv.QUOTE_NONNUMERIC
+    )
     table.writeheader()
     table.writerows({key: cell(value) for key, value in row.items()} for row in with_names)
     write_text(path, text.getvalue(), "utf-8-sig")  # with its mark, by which Excel knows UTF-8
@@ -191,7 +193,7 @@ def cell(value: Any) -> Any:
     >>> cell("=1+1"), cell("wang"), cell(-1)
     ("'=1+1", 'wang', -1)
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(FORMULA) else value
 
 
 def summary(reports: Sequence[Report]) -> str:

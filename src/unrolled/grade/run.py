@@ -34,7 +34,8 @@ class Report(NamedTuple):
     """A graded notebook: its file as it was named, the exercise, an outcome for each question.
 
     ``status`` is ``"ok"``, or what stopped a cell or a function: ``"timeout"`` or ``"crashed"``.
-    ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox.
+    ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox,
+    ``greedy`` tells whether it was stopped for what it took from others.
     """
 
     file: Path
@@ -43,6 +44,7 @@ class Report(NamedTuple):
     status: str = "ok"
     cpu: float = 0.0
     memory: int = 0
+    greedy: bool = False
 
     @property
     def score(self) -> float:
@@ -172,7 +174,9 @@ def grade_cells(
     session.usage.stop()
     outcomes = tuple(blamed(known[q.name], q, ran) for q in exercise.questions)
     usage = session.usage
-    return Report(path, exercise, outcomes, session.trouble or "ok", usage.cpu, usage.memory)
+    return Report(
+        path, exercise, outcomes, session.trouble or "ok", usage.cpu, usage.memory, usage.greedy
+    )
 
 
 def check_question(question: Question, session: Session) -> Outcome:

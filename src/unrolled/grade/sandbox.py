@@ -37,8 +37,8 @@ class Limits(NamedTuple):
     """What one submission may use; sizes are in bytes.
 
     ``cpu``, in seconds, ``address_space`` and ``file_size`` bound each of its processes,
-    ``memory`` what all of them hold together, and ``files`` all that they write. Threads count as
-    processes. 0 is no limit.
+    ``open_files`` too, ``memory`` what all of them hold together, and ``files`` all that they
+    write. Threads count as processes. 0 is no limit.
     """
 
     cpu: int = 600
@@ -46,10 +46,11 @@ class Limits(NamedTuple):
     memory: int = 3 * 2**30
     file_size: int = 64 * 2**20
     files: int = 256 * 2**20
-    processes: int = 64
+    processes: int = 32
+    open_files: int = 256
 
 
-OWN = Limits(cpu=0, file_size=0, processes=0)  # of what a learner grades at home
+OWN = Limits(cpu=0, file_size=0, processes=0, open_files=0)  # of what a learner grades at home
 
 
 class Start(NamedTuple):
@@ -218,6 +219,18 @@ def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> S
             f"which containers and some systems forbid. {RISK}"
         )
     return sandbox
+
+
+def shown(path: Path) -> str:
+    """Return the visible path that a path lies in, and with which submissions could read it.
+
+    The package's own definitions are covered in the sandbox, so they lie in none.
+    """
+    place = path.resolve()
+    if place == PACKAGE.resolve() / "grade/definitions":
+        return ""
+    inside = (other for other in visible() if place.is_relative_to(Path(other).resolve()))
+    return next(inside, "")
 
 
 def visible() -> Iterator[str]:

@@ -1,7 +1,8 @@
 """A filter of system calls for the sandbox, as the program that the kernel runs at each call.
 
-It refuses the calls that give memory which no limit counts: files without a name and segments of
-System V. The numbers are those of the kernel's tables; see seccomp(2) and bpf(2).
+It refuses the calls that give memory which no limit counts, files without a name and segments of
+System V, and those that read the keys of whoever started the grader. The numbers are those of the
+kernel's tables; see seccomp(2) and bpf(2).
 """
 
 import errno
@@ -12,10 +13,11 @@ LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # what an instruction do
 NUMBER, ARCHITECTURE = 0, 4  # where in the data of a call they stand
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 OTHER_TABLE = 0x40000000  # numbers from here on are those of x32, on x86_64
-# By machine: its mark, and its numbers of shmget, memfd_create and memfd_secret.
+# By machine: its mark, and its numbers of shmget, memfd_create, memfd_secret, add_key, request_key
+# and keyctl.
 CALLS = {
-    "x86_64": (0xC000003E, (29, 319, 447)),
-    "aarch64": (0xC00000B7, (194, 279, 447)),
+    "x86_64": (0xC000003E, (29, 319, 447, 248, 249, 250)),
+    "aarch64": (0xC00000B7, (194, 279, 447, 217, 218, 219)),
 }
 
 
@@ -25,7 +27,7 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     Examples
     --------
     >>> len(filter_program("x86_64")), filter_program("abacus")
-    (72, b'')
+    (96, b'')
     """
     if machine not in CALLS:
         return b""

@@ -45,9 +45,10 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
     exercises = list(exercises)
     found = Found([], [], [])
     filled: set[str] = set()
-    for at, folders, files in os.walk(folder):
+    failed: list[OSError] = []
+    for at, folders, files in os.walk(folder, onerror=failed.append):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        links = [name for name in folders if (Path(at) / name).is_symlink()]
+        links = [name for name in folders if is_link(Path(at) / name)]
         for name in sorted([*files, *links]):
             path = Path(at) / name
             relative = path.relative_to(folder)
@@ -59,10 +60,25 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
                 found.submissions.append(Submission(path, printable(str(relative)), student))
             else:
                 found.others.append(printable(str(relative)))
+    for error in failed:  # nobody knows what is in there
+        path = Path(error.filename)
+        relative = path.relative_to(folder)
+        filled.add(relative.parts[0] if relative.parts else "")
+        found.submissions.append(
+            Submission(path, printable(str(relative)), student_of(relative / "x", exercises))
+        )
     top = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path.name)]
     found.empty.extend(printable(path.name) for path in top if path.name not in filled)
     found.submissions.sort(key=lambda submission: submission.file)
     return found
+
+
+def is_link(path: Path) -> bool:
+    """Tell whether a path is a link; a path that is too long to be opened is none."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def is_hidden(name: str) -> bool:
@@ -110,7 +126,7 @@ def read_submission(path: Path) -> bytes:
         # Not to wait: a pipe under a notebook's name would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        if path.is_symlink():
+        if is_link(path):
             raise GradeError("is a link; hand in the notebook itself", "a link") from error
         raise GradeError(f"cannot be read ({error.strerror})", "not readable") from error
     with os.fdopen(handle, "rb") as file:

@@ -3,8 +3,11 @@
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 PAUSE = 0.2  # seconds between two looks: time enough to fill a gigabyte, not a machine
+LEAST = 2**29  # bytes that a machine must have free, whoever holds the rest
+SHARED = "/dev/zero (deleted)"  # what memory is called that processes share and no file names
 BURST = 2.0  # seconds of CPU that processes may use beyond one core's: others want to be graded
 
 
@@ -21,10 +24,12 @@ class Usage:
         Bytes that they held together at the worst look; shared pages count for each.
     excess : str
         Why the last process was ended, if it was; empty otherwise.
+    greedy : bool
+        Whether any process was: others may have had too little meanwhile.
     """
 
     def __init__(self) -> None:
-        self.cpu, self.memory, self.excess = 0.0, 0, ""
+        self.cpu, self.memory, self.excess, self.greedy = 0.0, 0, "", False
         self._start = time.monotonic()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -63,16 +68,20 @@ class Usage:
                     with process.oneshot():
                         times = process.cpu_times()
                         seconds[process.pid] = times.user + times.system
-                        held += process.memory_info().rss
+                        held += process.memory_info().rss + shared(process.pid)
                 except psutil.Error:
                     continue
             self.cpu = before + sum(seconds.values())
             self.memory = max(self.memory, held)
             if not self.excess and held > most:
                 self.excess = f"it held more than {most / 2**30:g} GB of memory"
+            # Buffers of sockets, for one, are in no process's account.
+            if not self.excess and psutil.virtual_memory().available < LEAST:
+                self.excess = "the machine had no memory left"
             if not self.excess and self.cpu > time.monotonic() - self._start + BURST:
                 self.excess = "its processes kept more than one core busy"
             if self.excess:
+                self.greedy = True
                 for process in reversed(family):
                     try:
                         process.kill()
@@ -80,3 +89,26 @@ class Usage:
                         continue
             if last:
                 return
+
+
+def shared(pid: int) -> int:
+    """Return the bytes that a process has mapped to share: it may hold them unseen, as files.
+
+    Examples
+    --------
+    >>> import mmap, os
+    >>> before = shared(os.getpid())
+    >>> with mmap.mmap(-1, 2**20):
+    ...     shared(os.getpid()) - before in (2**20, 0)  # 0 where the system does not tell
+    True
+    """
+    size = 0
+    try:
+        with Path(f"/proc/{pid}/maps").open(encoding="utf-8", errors="replace") as maps:
+            for line in maps:
+                if line.rstrip().endswith(SHARED):
+                    first, _, last = line.partition(" ")[0].partition("-")
+                    size += int(last, 16) - int(first, 16)
+    except OSError:
+        return 0
+    return size

@@ -30,6 +30,7 @@ from unrolled.seq2seq import Seq2Seq
 
 DEEPEST = 32
 LARGEST = 64 * 2**20  # bytes of a message
+MOST = 10_000  # arrays of a message, and members of a set or a dict: their hashes may be all alike
 KINDS = "biufc"  # dtypes that are numbers; an array of objects would need pickle
 LONGEST = 2 * 2**20  # bytes of what is not in an array
 USABLE = "numbers, strings, arrays of numbers, lists, tuples, named tuples, sets and dicts"
@@ -107,6 +108,8 @@ def _packed(value: Any, arrays: Arrays, depth: int) -> Any:
         return _packed(value.tolist(), arrays, depth + 1)
     if kind in (Fraction, Decimal):
         return _packed(float(value), arrays, depth)
+    if kind in (set, frozenset, dict) and len(value) > MOST:
+        raise ValueError(f"a {kind.__name__} of more than {MOST} members cannot be checked")
     if kind in (list, tuple, set, frozenset):
         return [kind.__name__, inner(value)]
     if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
@@ -141,10 +144,13 @@ def decode(data: bytes) -> Any:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > len(data):
-                raise ValueError("a message that unpacks to more than its size")
+            entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("a message that unpacks to more than its size")
+        if len(entries) > MOST or len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("a message with too many arrays")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            arrays = _Stored({name: stored[name] for name in stored.files})
         if any(array.dtype.kind not in KINDS for array in arrays.values()):
             raise ValueError("a message with other arrays than of numbers")
         tree = arrays.pop("tree")
@@ -155,12 +161,34 @@ def decode(data: bytes) -> Any:
         raise ValueError(f"not a message of the grader: {error}") from error
 
 
-def _unpacked(node: Any, arrays: dict[str, Any], depth: int) -> Any:
+class _Stored(dict[str, Any]):
+    """The arrays of a message, which counts their bytes each time that one is named.
+
+    A list that names a large array a hundred times is small, until a check makes an array of it.
+    """
+
+    taken = 0
+
+    def take(self, name: str) -> Any:
+        """Return an array, if all that were named are not too large together."""
+        array = self[name]
+        self.taken += array.nbytes
+        if self.taken > LARGEST:
+            raise ValueError("a message that names too much")
+        return array
+
+
+def _unpacked(node: Any, arrays: _Stored, depth: int) -> Any:
     if depth > DEEPEST + 1:
         raise ValueError("nested too deep")
 
     def inner(nodes: list[Any]) -> list[Any]:
         return [_unpacked(item, arrays, depth + 1) for item in nodes]
+
+    def few(nodes: list[Any]) -> list[Any]:
+        if len(nodes) > MOST:
+            raise ValueError("too many members")
+        return inner(nodes)
 
     match node:
         case None | bool() | str():
@@ -172,9 +200,9 @@ def _unpacked(node: Any, arrays: dict[str, Any], depth: int) -> Any:
         case ["float", str(digits)]:
             return float.fromhex(digits)
         case ["scalar", str(name)] if arrays[name].shape == ():
-            return arrays[name][()]
+            return arrays.take(name)[()]
         case ["array", str(name), bool(writeable)]:
-            array = arrays[name]
+            array = arrays.take(name)
             array.flags.writeable = writeable
             return array
         case ["list", list(items)]:
@@ -182,11 +210,11 @@ def _unpacked(node: Any, arrays: dict[str, Any], depth: int) -> Any:
         case ["tuple", list(items)]:
             return tuple(inner(items))
         case ["set", list(items)]:
-            return set(inner(items))
+            return set(few(items))
         case ["frozenset", list(items)]:
-            return frozenset(inner(items))
+            return frozenset(few(items))
         case ["dict", list(keys), list(values)]:
-            return dict(zip(inner(keys), inner(values), strict=True))
+            return dict(zip(few(keys), inner(values), strict=True))
         case ["named", str(name), list(items)]:
             if name in _named:
                 return _named[name](*inner(items))
@@ -271,6 +299,8 @@ def receive(link: socket.socket, deadline: float | None = None) -> bytes:
 def _bytes(link: socket.socket, size: int, deadline: float | None) -> bytes:
     data = bytearray()
     while len(data) < size:
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TimeoutError  # also of an end that sends byte after byte
         link.settimeout(_left(deadline))
         part = link.recv(min(size - len(data), 2**20))
         if not part:

@@ -22,7 +22,7 @@ from unrolled.grade.sandbox import Sandbox
 
 TOTAL = 5  # time limits that a whole notebook may take
 GRACE = 60.0  # seconds after that, in which the grader itself must come to an end
-MEMORY = 6 * 2**30  # bytes of address space for the checks, whatever answers they are given
+MEMORY = 3 * 2**30  # bytes of address space for the checks, whatever answers they are given
 
 
 class Settings(NamedTuple):
@@ -148,6 +148,7 @@ def work(link: Connection, data: bytes, settings: Settings, folder: str) -> None
         questions=[outcome._asdict() for outcome in report.outcomes],
         cpu=round(report.cpu + time.process_time(), 2),
         memory=report.memory,
+        greedy=report.greedy,
     )
 
 
