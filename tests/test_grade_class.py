@@ -530,6 +530,13 @@ def test_who_hands_in_twice_is_named():
     assert "More than one file" not in summary(both[:1])
 
 
+def test_the_first_that_need_a_look_are_named():
+    reports = [batch.blank("s", f"{n}.ipynb", "a link") for n in range(23)]
+    lines = summary(reports).splitlines()
+    assert lines[0] == "status: 23 a link"
+    assert lines[1:] == [*(f"  {n}.ipynb: a link" for n in range(20)), "  … and 3 more"]
+
+
 # --- The command. ---
 
 

@@ -1,5 +1,6 @@
 """The files around the course agree with each other."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tools.newest import oldest
 from tools.notebooks import ROOT
@@ -86,6 +88,15 @@ def test_requirements_agree_with_pyproject():
         tried = want.replace(">=", "==") in oldest()
         lower = sign == ">=" and tried and numbers(version) <= numbers(pinned[name])
         assert lower or pinned[name] == version, want
+
+
+def test_every_pin_runs_on_the_oldest_python_that_make_accepts():
+    oldest_python = re.search(r"sys.version_info < \((\d+), (\d+)\)", read("Makefile"))
+    version = "{}.{}.0".format(*oldest_python.groups())
+    assert PROJECT["project"]["requires-python"] == f">={version.removesuffix('.0')}"
+    for name in pins(read("requirements-book.txt")) | pins(read("requirements.txt")):
+        wanted = importlib.metadata.metadata(name)["Requires-Python"] or ""
+        assert SpecifierSet(wanted).contains(version), f"{name} needs Python {wanted}"
 
 
 @pytest.mark.parametrize("pattern", [*REGISTRIES, MACHINE])

@@ -21,7 +21,6 @@ from unrolled.grade.text import as_dict
 from unrolled.grade.worker import Settings, Workers
 
 STOPPED = ("timeout", "crashed", NOT_GRADED)
-SHOWN = 20  # lines of what needs a look; the table has all
 
 
 def grade_class(
@@ -70,15 +69,7 @@ def grade_class(
     GradeError
         If nothing can be graded; the message says what to do.
     """
-    if not folder.is_dir():
-        raise GradeError(f"there is no folder {folder}; name the one that holds the submissions")
-    if not out.parent.is_dir():
-        raise GradeError(f"there is no folder {out.parent} for the table; make it first")
-    inside = folder.resolve()
-    if out.resolve().is_relative_to(inside):
-        raise GradeError(f"{out} is among the submissions, where a student may have put a journal")
-    if Path.cwd().resolve().is_relative_to(inside):  # where Python looks for modules first
-        raise GradeError(f"run this outside of {folder}: Python would import what was handed in")
+    check_places(folder, out)
     definitions = (definitions or exercises.definitions()).absolute()
     known = sorted(file.stem for file in definitions.glob("*.json"))
     for name in [exercise] if exercise else known:
@@ -117,16 +108,24 @@ def grade_class(
     seconds = time.monotonic() - start
     print(f"{len(reports)} submissions, {before} of them graded before, in {seconds:.0f} s: {out}")
     print(summary(rows))
-    odd = [row for row in rows if row["status"] != "ok"]
-    for row in odd[:SHOWN]:
-        print(f"  {row['file']}: {row['status']}{': ' * bool(row['message'])}{row['message']}")
-    if len(odd) > SHOWN:
-        print(f"  … and {len(odd) - SHOWN} more")
     if found.others:
         print(f"Not notebooks, and left out: {len(found.others)} files, such as {found.others[0]}")
     if unwritten:
         print(f"{len(unwritten)} reports are missing: {min(unwritten)}", file=sys.stderr)
-    return 1 if odd or unwritten else 0
+    return 1 if unwritten or any(row["status"] != "ok" for row in rows) else 0
+
+
+def check_places(folder: Path, out: Path) -> None:
+    """Refuse a folder of submissions and a table that are not there, or too near to each other."""
+    if not folder.is_dir():
+        raise GradeError(f"there is no folder {folder}; name the one that holds the submissions")
+    if not out.parent.is_dir():
+        raise GradeError(f"there is no folder {out.parent} for the table; make it first")
+    inside = folder.resolve()
+    if out.resolve().is_relative_to(inside):
+        raise GradeError(f"{out} is among the submissions, where a student may have put a journal")
+    if Path.cwd().resolve().is_relative_to(inside):  # where Python looks for modules first
+        raise GradeError(f"run this outside of {folder}: Python would import what was handed in")
 
 
 def grade_all(

@@ -19,6 +19,7 @@ from unrolled.grade.errors import GradeError
 from unrolled.grade.submissions import REPORT
 
 JOURNAL = ".journal.jsonl"
+SHOWN = 20  # lines of what needs a look; the table has all
 Report = dict[str, Any]  # of a submission, as JSON has it
 FIRST = ("student", "exercise", "total", "possible", "status", "seconds")
 LAST = ("file", "message")
@@ -220,7 +221,17 @@ def summary(reports: Sequence[Report]) -> str:
         width = max(map(len, hardest))
         lines.append("The hardest questions, by the mean share of their points:")
         lines += [f"  {n:<{width}}  {statistics.fmean(shares[n]):4.0%}" for n in hardest]
-    return "\n".join(lines + repeated(reports))
+    return "\n".join([*lines, *repeated(reports), *odd(reports)])
+
+
+def odd(reports: Iterable[Report]) -> list[str]:
+    """Name those that need a look, and why."""
+    lines = [
+        f"  {report['file']}: {report['status']}{': ' * bool(report['message'])}{report['message']}"
+        for report in reports
+        if report["status"] != "ok"
+    ]
+    return lines[:SHOWN] + [f"  … and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)
 
 
 def repeated(reports: Iterable[Report]) -> list[str]:
