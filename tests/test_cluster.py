@@ -305,4 +305,4 @@ def test_the_page_states_the_limits_that_are_in_force():
     assert f"larger than {LARGEST // 2**20} MB" in PAGE
     assert TOTAL == 5
     assert "five times" in PAGE
-    assert len(PAGE.split()) <= 1400
+    assert len(PAGE.split()) <= 1450
