@@ -80,7 +80,8 @@ progress: $(VENV)/.test ## Show where you stand in all exercises
 # 1 says that some submissions need a look, which the summary has told.
 grade-class: $(if $(DIR),$(VENV)/.test) ## Grade a class: DIR=submissions OUT=grades.csv (more: ARGS='--jobs 4')
 	@test -n "$$DIR" || { echo "make grade-class: name the folder: make grade-class DIR=submissions"; exit 2; }; \
-	$(BIN)/python -P -m unrolled.grade --class "$$DIR" --out "$${OUT:-grades.csv}" $(ARGS) || [ $$? -eq 1 ]
+	$(BIN)/python -P -m unrolled.grade --class "$$DIR" --out "$${OUT:-grades.csv}" $(ARGS) || \
+	    { status=$$?; [ $$status -eq 1 ] || exit $$status; }
 
 autograders: $(VENV)/.test ## Make a zip an exercise for Gradescope and for containers, in dist/autograders
 	@$(BIN)/python -m tools.autograders $(ARGS)

@@ -126,14 +126,14 @@ def render(
     quiet = [report for report in reports if report["status"] == "ok"]
     stuck = [report for report in reports if report["status"] != "ok"]
     lines = [
-        f"Measured by `make bench-class`: {len(reports)} submissions to "
+        f"Measured by `make bench-class`: {len(reports)} submissions for "
         f"{len({report['exercise'] for report in reports})} exercises, {jobs} at a time, "
-        f"{len(stuck)} of them with a loop without an end and {TIME_LIMIT} seconds for a cell. "
+        f"{len(stuck)} of them with an endless loop, at {TIME_LIMIT} seconds a cell. "
         f"{cpu_model()}, {os.cpu_count()} cores, {platform.system()}; "
         + ", ".join(f"{name} {version}" for name, version in versions().items())
         + ".",
         "",
-        "| | median | mean | most |",
+        "| | median | mean | maximum |",
         "|---|---|---|---|",
     ]
     for what, unit, of in [
@@ -153,8 +153,8 @@ def render(
     lines += [
         "",
         f"The whole class took {first['seconds'] / 60:.1f} minutes, and "
-        f"{second['seconds'] / 60:.1f} when it was graded again in another order and from other "
-        f"numbers of the checks: the grades were the same. A submission cost {mean:.1f} seconds "
+        f"{second['seconds'] / 60:.1f} when it was graded again in another order and with another "
+        f"seed: the grades were the same. A submission cost {mean:.1f} seconds "
         f"of CPU on average, and all processes together held at most "
         f"{max(first['memory'], second['memory']) / 1e9:.1f} GB.",
         "",

@@ -29,7 +29,7 @@ def test_a_class_has_every_exercise_and_is_the_same_for_a_seed(tmp_path: Path):
 def test_the_same_submissions_get_the_same_grades_twice(tmp_path: Path, box):  # noqa: F811
     class_grading.main(["--submissions", "3", "--out", str(tmp_path / "CLASS.md")])
     text = (tmp_path / "CLASS.md").read_text(encoding="utf-8")
-    assert "3 submissions to 3 exercises, 2 at a time, 0 of them with a loop" in text
+    assert "3 submissions for 3 exercises, 2 at a time, 0 of them with an endless loop" in text
     assert re.search(r"^\| seconds of CPU \| \d+\.\d \| \d+\.\d \| \d+\.\d \|$", text, re.MULTILINE)
     assert "the grades were the same" in text
 
@@ -53,6 +53,6 @@ def test_two_grades_for_one_notebook_are_noticed(tmp_path: Path, monkeypatch):
 def test_the_stored_numbers_are_of_a_whole_class():
     text = (ROOT / "benchmarks/CLASS.md").read_text(encoding="utf-8")
     exercises = len(list(ROOT.glob("exercises/*.ipynb")))
-    assert f"200 submissions to {exercises} exercises" in text
+    assert f"200 submissions for {exercises} exercises" in text
     cost = float(re.search(r"A submission cost (\d+\.\d) seconds of CPU", text)[1])
     assert cost <= 5

@@ -137,7 +137,7 @@ def test_files_that_are_no_notebooks_get_a_status_and_stop_nobody(hand_in, grade
     assert {row["total"] for row in found.values() if row["status"] != "ok"} == {""}
     told = capsys.readouterr().out
     assert "link.ipynb: a link: is a link; hand in the notebook itself" in told
-    assert "left out: 1 files, such as carl/homework.pdf" in told
+    assert "Left out, as no notebooks: carl/homework.pdf" in told
 
 
 def test_what_is_stopped_keeps_what_it_has_earned(hand_in, grade):
@@ -174,7 +174,7 @@ def test_a_grader_that_dies_or_hangs_costs_one_grade(definitions, tmp_path, monk
     data = json.dumps(notebook(answered(GOOD))).encode()
     workers = Workers(Settings(OPEN, 5.0, "", folder, 1), 1)
     found = workers.grade(data)
-    assert found["status"] == "crashed"
+    assert found["status"] == "not graded"
     contents["tests"]["answer"] = contents["tests"]["answer"].replace(
         "    assert answer == 42", "    import time; time.sleep(100)\n    assert answer == 42"
     )
@@ -203,18 +203,20 @@ def test_who_ran_out_of_time_beside_a_greedy_one_is_graded_again_alone(
         order.append(data)
         points = 0 if first else 3.5
         question = {"name": "relu", "score": points, "possible": 3.5, "message": ""}
-        return {"exercise": "01_small", "status": "timeout" if first else "ok",
-                "greedy": len(order) == 2 and greedy, "questions": [question]}  # fmt: skip
+        taken = {"greedy": len(order) == 2 and greedy, "short": False}
+        status = "timeout" if first else "ok"
+        return {"exercise": "01_small", "status": status, "questions": [question]} | taken
 
     monkeypatch.setattr(Workers, "grade", graded)
-    found = grade(jobs=1)
+    monkeypatch.setattr(batch, "as_completed", list)  # in their order
+    found = grade(jobs=2)
     statuses = {file: (row["status"], row["total"]) for file, row in found.items()}
     again = ("ok", "3.5") if greedy else ("timeout", "0")
     assert statuses == {
         "ann.ipynb": again, "hog.ipynb": ("timeout", "0"), "zoe.ipynb": again
     }  # fmt: skip
     assert len(order) == (5 if greedy else 3)
-    assert grade(jobs=1) == found
+    assert grade(jobs=2) == found
     assert len(order) == (5 if greedy else 3)
 
 
@@ -228,18 +230,19 @@ def test_what_says_nothing_of_a_submission_is_not_kept(hand_in, grade, monkeypat
     assert grade()["ann.ipynb"]["total"] == "3.5"
 
 
-def test_what_submissions_could_read_is_refused(hand_in, definitions, tmp_path):
+def test_what_submissions_could_read_is_refused(hand_in, definitions, tmp_path, monkeypatch):
     hand_in("ann.ipynb")
     package = Path(unrolled.__file__).parent
     inside = package / "grade/definitions/own"
     assert shown(inside) == str(package)
     assert shown(package / "grade/definitions") == ""
     assert shown(tmp_path) == ""
-    for folder, out in [(package, tmp_path / "g.csv"), (tmp_path / "class", package / "g.csv")]:
-        with pytest.raises(GradeError, match="which submissions can read; move it|no notebook"):
-            batch.grade_class(
-                folder, out, sandbox=lambda: Sandbox("bwrap", None), definitions=definitions
-            )
+    monkeypatch.setattr("unrolled.grade.sandbox.visible", lambda: [str(package), str(tmp_path)])
+    with pytest.raises(GradeError, match="which submissions can read; move it"):
+        batch.grade_class(
+            tmp_path / "class", tmp_path / "g.csv", definitions=definitions,
+            sandbox=lambda: Sandbox("bwrap", None),
+        )  # fmt: skip
 
 
 # --- Again. ---
@@ -295,7 +298,7 @@ def test_a_report_that_cannot_be_written_is_told_and_costs_no_grade(hand_in, gra
     path = hand_in("ann/small.ipynb")
     path.with_name("small.ipynb.grade.json").mkdir()
     assert grade()["ann/small.ipynb"]["total"] == "3.5"
-    assert "1 reports are missing: the report" in capsys.readouterr().err
+    assert "Reports that are missing: 1; the report" in capsys.readouterr().err
 
 
 def test_more_time_is_for_those_who_ran_out_of_it(hand_in, grade, capsys):
@@ -321,7 +324,7 @@ def test_the_seed_is_drawn_once_and_kept_from_others(hand_in, grade, tmp_path, c
     grade()
     assert "1 of them graded before" in capsys.readouterr().out
     assert json.loads(journal.read_text().splitlines()[0])["seed"] == seed
-    assert str(seed) not in report(tmp_path / "class/ann.ipynb").values()
+    assert str(seed) not in json.dumps(report(tmp_path / "class/ann.ipynb"))
 
 
 def test_parts_join_to_what_one_run_gives(hand_in, grade, tmp_path, definitions, capsys):
@@ -337,7 +340,7 @@ def test_parts_join_to_what_one_run_gives(hand_in, grade, tmp_path, definitions,
     assert counts == [2, 1, 1]
     capsys.readouterr()
     joined = grade(seed=7)
-    assert "4 submissions, 4 of them graded before" in capsys.readouterr().out
+    assert "5 submissions, 4 of them graded before" in capsys.readouterr().out
     assert [row["total"] for row in joined.values()] == ["3.5", "3.5", "2.5", "2.5", ""]
 
 
@@ -387,6 +390,37 @@ def test_an_interrupted_run_goes_on_where_it_was(hand_in, grade, tmp_path, defin
     assert [row["total"] for row in found.values()] == ["3.5"] * 4
 
 
+def test_an_interrupted_run_keeps_the_rows_that_it_knows(hand_in, grade, tmp_path, monkeypatch):
+    hand_in("ann.ipynb")
+    grade()
+    hand_in("ben.ipynb")
+
+    def interrupted(self: Workers, data: bytes) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workers, "grade", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        grade()
+    table = rows(tmp_path / "grades.csv")
+    assert [row["status"] for row in table.values()] == ["ok", "not reached"]
+
+
+def test_parts_cannot_be_joined_from_another_seed(hand_in, grade, tmp_path):
+    hand_in("ann.ipynb")
+    (tmp_path / "grades.part1.journal.jsonl").touch()
+    with pytest.raises(GradeError, match="give the same one by --seed"):
+        grade()
+
+
+def test_a_full_disk_does_not_look_like_a_graded_class(hand_in, monkeypatch, tmp_path, capsys):
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("unrolled.grade.batch.grade_class", full)
+    assert main(["--class", str(tmp_path)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
 def test_two_runs_do_not_write_into_one_table(tmp_path):
     with (
         Journal(tmp_path / "grades.csv"),
@@ -420,6 +454,7 @@ def test_half_a_line_of_a_journal_is_left_out(tmp_path):
         ("wang/05_lstm.ipynb", "wang"),
         ("section 1/wang/x.ipynb", "section 1/wang"),
         ("Li Wei_4711_assignsubmission_file_/05_lstm.ipynb", "Li Wei"),
+        ("Li Wei_4711_assignsubmission_file_/work/05_lstm.ipynb", "Li Wei/work"),
         ("05_lstm_wang.ipynb", "wang"),
         ("wang-05_lstm.ipynb", "wang"),
         ("wang_05_lstm (2).ipynb", "wang"),
@@ -439,6 +474,15 @@ def test_hidden_files_are_no_submissions(tmp_path):
     found = find_submissions(tmp_path)
     assert [submission.file for submission in found.submissions] == ["e.IPYNB"]
     assert (found.empty, found.others) == (["c"], [])
+
+
+def test_who_handed_in_something_else_has_a_row(tmp_path):
+    for file in ("ann.zip", "ben/a.py", "Li Wei_4711_assignsubmission_file_/b.txt", "carl/c.ipynb"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    found = find_submissions(tmp_path)
+    assert found.empty == ["ann.zip", "Li Wei", "ben"]
+    assert len(found.others) == 2
 
 
 def test_a_tree_too_deep_to_be_opened_is_told_and_stops_nobody(tmp_path):
@@ -549,6 +593,7 @@ def test_the_first_that_need_a_look_are_named():
         (["--class", "class", "--definitions", "class"], "there are no definitions in"),
         (["--class", "class", "--exercise", "77_none"], "there is no exercise '77_none'"),
         (["--class", "class", "--out", "class/g.csv"], "class/g.csv is among the submissions"),
+        (["--class", "class", "--out", "../here"], "../here cannot be written"),
         (["--class", ".", "--out", "../g.csv"], "run this outside of ."),
     ],
 )

@@ -236,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.autograders", description=__doc__)
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     parser.add_argument("--definitions", type=Path, metavar="DIR")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="a number or its file")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="or a file that holds it")
     parser.add_argument("--time-limit", type=seconds, default=60.0, metavar="S")
     parser.add_argument("--out", type=Path, default=ROOT / "dist/autograders", metavar="DIR")
     args = parser.parse_args(argv)
@@ -257,8 +257,9 @@ def main(argv: list[str] | None = None) -> int:
             status = 1
             continue
         path = args.out / f"{notebook.stem}.zip"
+        path.unlink(missing_ok=True)
+        path.touch(0o600)  # the seed and the hidden checks are in it
         path.write_bytes(packed(files))
-        path.chmod(0o600)  # the seed and the hidden checks are in it
         print(os.path.relpath(path))
     return status
 

@@ -552,7 +552,8 @@ def main(argv: list[str] | None = None) -> int:
             if args.check:
                 status = status or int(not same)
             elif not same:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                hidden = target.parent.name == "definitions" and args.private is not None
+                target.parent.mkdir(0o700 if hidden else 0o777, parents=True, exist_ok=True)
                 target.write_bytes(text.encode())
     return status
 

@@ -380,7 +380,7 @@ def test_odd_names_and_files_each_have_a_row(place):
     assert all(students[name]["total"] == "" for name in status)
     assert sum(row["student"] == "twice" for row in run.rows.values()) == 2
     assert "More than one file: twice (01_small)" in run.said
-    assert "1 reports are missing" in run.said  # its name would be longer than a name can be
+    assert "Reports that are missing: 1" in run.said  # its name would be longer than a name can be
     mine = {k: float(v) for k, v in run.rows["real.ipynb"].items() if k.startswith(REAL) and v}
     right = {f"{REAL}.letter_inputs": 2, f"{REAL}.switch": 3}
     assert mine == dict.fromkeys((f"{REAL}.{name}" for name in PRETENDED), 0) | right

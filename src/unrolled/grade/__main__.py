@@ -20,7 +20,11 @@ BAR = 20  # characters
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command: 0 when every file was graded, whatever its score; 2 when one was not."""
+    """Run the command.
+
+    Return 0 when every file was graded, whatever its score, and 2 when one was not. Of a class, 0
+    when all is ok, 1 when some submissions need a look, 2 when nothing could be graded.
+    """
     parser = argparse.ArgumentParser(prog="python -m unrolled.grade", description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a notebook")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line a file")
@@ -95,11 +99,12 @@ def main(argv: list[str] | None = None) -> int:
         if args.progress:
             return progress(args.time_limit)
         return grade(args.files, args.time_limit, as_json=args.json)
-    except GradeError as error:
+    except (GradeError, OSError) as error:  # a full disk must not look like 1, graded
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        go_on = "; the same command goes on from here" if args.folder is not None else ""
+        print(f"stopped{go_on}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # … | head: whoever was reading has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

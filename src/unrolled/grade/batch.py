@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,9 @@ def grade_class(
     for path in (folder, out.parent, definitions) if opened.bwrap else ():
         if place_shown := shown(path):
             raise GradeError(f"{path} lies in {place_shown}, which submissions can read; move it")
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]
-    jobs = jobs or len(cores)
+    if jobs is None:
+        known_cores = hasattr(os, "sched_getaffinity")
+        jobs = len(os.sched_getaffinity(0)) if known_cores else os.cpu_count() or 1
     place, count = part
     if count > 1:
         found = Found(found.submissions[place - 1 :: count], [], [])
@@ -106,12 +108,13 @@ def grade_class(
             rows = [*reports.values(), *(blank(n, n, "no notebook") for n in found.empty)]
             write_table(out, rows)
     seconds = time.monotonic() - start
-    print(f"{len(reports)} submissions, {before} of them graded before, in {seconds:.0f} s: {out}")
+    print(f"{len(rows)} submissions, {before} of them graded before, in {seconds:.0f} s: {out}")
     print(summary(rows))
     if found.others:
-        print(f"Not notebooks, and left out: {len(found.others)} files, such as {found.others[0]}")
+        more = " …" if len(found.others) > 5 else ""
+        print(f"Left out, as no notebooks: {', '.join(found.others[:5])}{more}")
     if unwritten:
-        print(f"{len(unwritten)} reports are missing: {min(unwritten)}", file=sys.stderr)
+        print(f"Reports that are missing: {len(unwritten)}; {min(unwritten)}", file=sys.stderr)
     return 1 if unwritten or any(row["status"] != "ok" for row in rows) else 0
 
 
@@ -119,8 +122,12 @@ def check_places(folder: Path, out: Path) -> None:
     """Refuse a folder of submissions and a table that are not there, or too near to each other."""
     if not folder.is_dir():
         raise GradeError(f"there is no folder {folder}; name the one that holds the submissions")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise GradeError(f"{folder} cannot be read; see who may read it")
     if not out.parent.is_dir():
         raise GradeError(f"there is no folder {out.parent} for the table; make it first")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise GradeError(f"{out} cannot be written; name a file where you may write")
     inside = folder.resolve()
     if out.resolve().is_relative_to(inside):
         raise GradeError(f"{out} is among the submissions, where a student may have put a journal")
@@ -136,15 +143,37 @@ def grade_all(
     Where one took more than its share, those beside it may have run out of time or memory. They
     are graded again, one by one.
     """
-    stopped, greedy = [], False
-    for submission, report, is_new in graded(submissions, journal, settings, jobs):
-        if is_new and report["greedy"]:
-            greedy = True
-        elif is_new and report["status"] in STOPPED:
+    new, stopped, disturbed = [], [], False
+    for submission in submissions:
+        if known := known_report(submission, journal, settings):
+            disturbed |= known["greedy"] or known["short"]
+            if needs_peace(known):
+                stopped.append(submission)
+            yield submission, known, False
+        else:
+            new.append(submission)
+    for submission, report in graded(new, journal, settings, jobs):
+        disturbed |= report["greedy"] or report["short"]
+        if needs_peace(report):
             stopped.append(submission)
-        yield submission, report, is_new
-    if greedy:
-        yield from graded(stopped, journal, settings, 1, afresh=True)
+        yield submission, report, True
+    if disturbed:
+        for submission, report in graded(stopped, journal, settings, 1):
+            yield submission, report, True
+
+
+def needs_peace(report: Report) -> bool:
+    """Tell whether a submission was stopped while others ran, and not for what itself took."""
+    return report["status"] in STOPPED and not report["greedy"] and not report["alone"]
+
+
+def known_report(submission: Submission, journal: Journal, settings: Settings) -> Report | None:
+    """Return what the journal knows of a submission as it is now."""
+    try:
+        sha256 = hashlib.sha256(read_submission(submission.path)).hexdigest()
+    except GradeError:
+        return None
+    return journal.find(submission.file, sha256, grader_id(settings), settings.time_limit)
 
 
 def graded(
@@ -152,24 +181,19 @@ def graded(
     journal: Journal,
     settings: Settings,
     jobs: int,
-    *,
-    afresh: bool = False,
-) -> Iterator[tuple[Submission, Report, bool]]:
-    """Yield the report of each submission as it is done, and whether it is new."""
+) -> Iterator[tuple[Submission, Report]]:
+    """Yield the report of each submission as it is done."""
     from tqdm import tqdm
 
     workers = Workers(settings, jobs)
     grader = grader_id(settings)
 
-    def grade(submission: Submission) -> tuple[Submission, Report, str, bool]:
+    def grade(submission: Submission) -> tuple[Submission, Report, str]:
         start, sha256 = time.monotonic(), ""
         report = blank(submission.student, submission.file, "")
         try:
             data = read_submission(submission.path)
             sha256 = hashlib.sha256(data).hexdigest()
-            known = journal.find(submission.file, sha256, grader, settings.time_limit)
-            if known and not afresh:
-                return submission, known, sha256, False
             found = workers.grade(data)
             report |= found | as_dict(Outcome(**question) for question in found["questions"])
         except GradeError as error:
@@ -180,16 +204,19 @@ def graded(
             report |= {"status": NOT_GRADED, "message": f"{type(error).__name__}: {error}"}
         seconds = round(time.monotonic() - start, 2)
         report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
-        return submission, report, sha256, True
+        if report["status"] != "ok" and not report["message"]:  # say which was the first
+            wrong = (q for q in report["questions"] if q["score"] < q["possible"])
+            report["message"] = next((f"{q['name']}: {q['message']}" for q in wrong), "")
+        return submission, report | {"alone": jobs == 1}, sha256
 
     pool = ThreadPoolExecutor(jobs)
     futures = [pool.submit(grade, submission) for submission in submissions]
     try:
         for future in tqdm(as_completed(futures), total=len(futures), disable=None, unit="file"):
-            submission, report, sha256, is_new = future.result()
-            if is_new and sha256 and report["status"] != NOT_GRADED:
+            submission, report, sha256 = future.result()
+            if sha256 and report["status"] != NOT_GRADED:
                 journal.add(submission.file, sha256, grader, report)
-            yield submission, report, is_new
+            yield submission, report
     finally:  # after Ctrl-C too
         workers.stop()
         pool.shutdown(cancel_futures=True)
@@ -200,10 +227,11 @@ def blank(student: str, file: str, status: str) -> Report:
     return {
         "student": student, "file": file, "exercise": "", "title": "", "status": status,
         "message": "", "score": 0, "possible": 0, "questions": [], "seconds": 0.0, "cpu": 0.0,
-        "memory": 0, "greedy": False,
+        "memory": 0, "greedy": False, "short": False, "alone": False,
     }  # fmt: skip
 
 
+@cache
 def grader_id(settings: Settings) -> str:
     """Return a hash of all that a score may depend on beside the submission."""
     code = [path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))]

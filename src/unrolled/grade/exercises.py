@@ -139,6 +139,8 @@ def load_exercise(name: str, folder: Path | None = None) -> Exercise:
     known = sorted(file.stem for file in folder.glob("*.json"))
     if not NAME.fullmatch(name) or name not in known:
         there = f"there are: {', '.join(known)}" if known else "get the package again, it has none"
+        if NAME.fullmatch(name):
+            there += f". A teacher's own comes with {name}.json, beside the notebook"
         raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}", NO_EXERCISE)
     try:
         contents = json.loads((folder / f"{name}.json").read_text(encoding="utf-8-sig"))

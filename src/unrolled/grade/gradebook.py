@@ -23,7 +23,7 @@ SHOWN = 20  # lines of what needs a look; the table has all
 Report = dict[str, Any]  # of a submission, as JSON has it
 FIRST = ("student", "exercise", "total", "possible", "status", "seconds")
 LAST = ("file", "message")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute what begins so
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute what begins so
 
 
 class Journal:
@@ -55,15 +55,19 @@ class Journal:
         self.seed: int | None = None  # drawn for this class, if one was
 
     def __enter__(self) -> "Journal":
-        new = not self.path.exists()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(handle, "r+", encoding="utf-8")
+        self._file = os.fdopen(handle, "r+", encoding="utf-8", errors="replace")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._file.close()
             raise GradeError(f"another run is writing to {self.path}; wait for its end") from error
-        text = "" if new else self._file.read()
+        except OSError as error:
+            self._file.close()
+            raise GradeError(
+                f"{self.path} cannot be locked ({error.strerror}); write the table to another disk"
+            ) from error
+        text = self._file.read()
         for part in sorted(self._parts):
             self._read(part.read_text(encoding="utf-8", errors="replace"))
         self._read(text)
@@ -107,7 +111,15 @@ class Journal:
         self._write({"file": file, "sha256": sha256, "grader": grader, "report": report})
 
     def draw_seed(self) -> int:
-        """Return the seed that was drawn for this class, and draw it if there is none."""
+        """Return the seed that was drawn for this class, and draw it if there is none.
+
+        Raises
+        ------
+        GradeError
+            If there are parts, which were graded from a seed that is not known here.
+        """
+        if self.seed is None and self._parts:
+            raise GradeError("the parts were graded from a seed; give the same one by --seed")
         if self.seed is None:
             self.seed = secrets.randbits(128) or 1
             self._write({"seed": self.seed})
@@ -130,9 +142,10 @@ def digest(*parts: bytes) -> str:
 
 def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
     """Write a file whole or not at all, and never through a link that stands in its place."""
-    draft = path.with_name(f".grade-{os.getpid()}")
+    # Several machines may write into one folder, and their processes have the same numbers.
+    draft = path.with_name(f".grade-{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "w", encoding=encoding, newline="") as file:
             file.write(text)
         draft.replace(path)
@@ -214,10 +227,14 @@ def summary(reports: Sequence[Report]) -> str:
             f"from {min(totals):g} to {max(totals):g}"
         )
         for question in (question for report in graded for question in report["questions"]):
-            share = question["score"] / question["possible"]
-            shares.setdefault(f"{exercise} {question['name']}", []).append(share)
+            if question["possible"]:
+                share = question["score"] / question["possible"]
+                shares.setdefault(f"{exercise} {question['name']}", []).append(share)
     if shares:
-        hardest = sorted(shares, key=lambda name: statistics.fmean(shares[name]))[:5]
+        # Of a question that one or two have seen, no more is known than of them.
+        most = max(map(len, shares.values()))
+        asked = [name for name, values in shares.items() if 2 * len(values) >= most]
+        hardest = sorted(asked, key=lambda name: statistics.fmean(shares[name]))[:5]
         width = max(map(len, hardest))
         lines.append("The hardest questions, by the mean share of their points:")
         lines += [f"  {n:<{width}}  {statistics.fmean(shares[n]):4.0%}" for n in hardest]

@@ -197,7 +197,7 @@ def graded(settings: Settings, read: Callable[[], tuple[str, bytes]]) -> Report:
     report = Workers(settings, 1).grade(data)
     if report["message"]:
         report["message"] = f"{file}: {report['message']}"
-    return {"questions": [], **report}
+    return report
 
 
 def failed(message: str) -> Report:

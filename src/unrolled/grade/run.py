@@ -35,7 +35,8 @@ class Report(NamedTuple):
 
     ``status`` is ``"ok"``, or what stopped a cell or a function: ``"timeout"`` or ``"crashed"``.
     ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox,
-    ``greedy`` tells whether it was stopped for what it took from others.
+    ``greedy`` tells whether it was stopped for what it took from others, ``short`` whether the
+    machine had no memory left.
     """
 
     file: Path
@@ -45,6 +46,7 @@ class Report(NamedTuple):
     cpu: float = 0.0
     memory: int = 0
     greedy: bool = False
+    short: bool = False
 
     @property
     def score(self) -> float:
@@ -175,7 +177,14 @@ def grade_cells(
     outcomes = tuple(blamed(known[q.name], q, ran) for q in exercise.questions)
     usage = session.usage
     return Report(
-        path, exercise, outcomes, session.trouble or "ok", usage.cpu, usage.memory, usage.greedy
+        path,
+        exercise,
+        outcomes,
+        session.trouble or "ok",
+        usage.cpu,
+        usage.memory,
+        usage.greedy,
+        usage.short,
     )
 
 

@@ -1,8 +1,9 @@
 """What a learner's process may see and use when somebody else's machine runs it.
 
-Bubblewrap gives it a file system of its own, with read-only views of Python and of this package
-and nothing else, no network and no other processes. The kernel's limits, set by the process
-itself before any code of the learner's, bound its time, memory, files and processes.
+Bubblewrap gives it a file system of its own, with read-only views of the system's programs, of this
+Python with its packages and of this package, no network and no other processes. The kernel's
+limits, set by the process itself before any code of the learner's, bound its time, memory, files
+and processes.
 """
 
 import os
@@ -12,10 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import unrolled
 from unrolled.grade.errors import GradeError
@@ -93,30 +95,45 @@ class Sandbox(NamedTuple):
             yield Start(python, folder, environment(folder), self.user)
             return
         with tempfile.TemporaryFile() as rules:
-            rules.write(filter_program())
+            program = filter_program()
+            rules.write(program)
             rules.seek(0)
-            fds = (rules.fileno(),) if filter_program() else ()
+            fds = (rules.fileno(),) if program else ()
             command = self._boxed(self.bwrap, python, fds)
             yield Start(command, "/", environment(HOME), fds=fds)
 
-    def clear(self) -> None:
-        """End what a process has left behind: in bubblewrap all ends with its first process."""
-        if self.bwrap is None and self.user is not None:
-            # As that user: the kernel lets it end its own processes, and no others.
-            command = ["/bin/sh", "-c", "kill -9 -1"]
-            subprocess.run(command, cwd="/", check=False, user=self.user, group=self.user)
+    def others(self) -> list[Any]:
+        """Return processes that may have left the one that was started, and still count."""
+        return processes_of(self.user) if self.bwrap is None and self.user is not None else []
+
+    def clear(self) -> bool:
+        """End what a process has left behind, and tell whether nothing is left.
+
+        In bubblewrap all ends with its first process.
+        """
+        if self.bwrap is not None or self.user is None:
+            return True
+        import psutil
+
+        deadline = time.monotonic() + 5
+        while left := processes_of(self.user):
+            if time.monotonic() > deadline:
+                return False
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+        return True
 
     def _boxed(self, bwrap: str, python: list[str], rules: tuple[int, ...]) -> list[str]:
         box = [bwrap, "--die-with-parent", "--unshare-pid", "--unshare-net", "--unshare-ipc",
                "--unshare-uts"]  # fmt: skip
         box += ["--dev", "/dev", "--proc", "/proc"]
-        for path in ("/tmp", "/dev/shm"):
-            box += ["--perms", "1777", "--size", str(self.limits.files), "--tmpfs", path]
-        shown = list(visible())
-        folders = {folder for path in shown for folder in Path(path).parents}
+        box += ["--perms", "1777", "--size", str(self.limits.files), "--tmpfs", "/tmp"]
+        paths = list(visible())
+        folders = {folder for path in paths for folder in Path(path).parents}
         for folder in sorted(folders - {Path("/"), Path("/tmp")}):
             box += ["--perms", "0755", "--dir", str(folder)]  # else root's alone
-        for path in shown:
+        for path in paths:
             box += ["--ro-bind", path, path]
         # A learner's process needs no definitions, and a teacher's may hold hidden tests.
         if (definitions := PACKAGE / "grade/definitions").is_dir():
@@ -164,6 +181,20 @@ class Sandbox(NamedTuple):
         return (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
 
 
+def processes_of(user: int) -> list[Any]:
+    """Return the processes of a user, without those that have ended and wait for their parent."""
+    import psutil
+
+    found = psutil.process_iter(["uids", "status"])
+    return [
+        process
+        for process in found
+        if process.info["uids"]
+        and process.info["uids"].real == user
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
 _claims: list[socket.socket] = []  # open for as long as this process lives
 
 
@@ -209,6 +240,8 @@ def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> S
                          f"{RISK}")  # fmt: skip
     sandbox = Sandbox(bwrap, claim_user() if root else None, limits or Limits())
     if problem := sandbox.problem():
+        if bwrap is None and not root:
+            raise GradeError(f"this Python does not start for a submission: {problem}")
         if bwrap is None:
             raise GradeError(
                 f"as root, submissions run as user {sandbox.user}, who cannot start this Python "

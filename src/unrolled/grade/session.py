@@ -274,7 +274,7 @@ class Session:
                     extra_groups=None if start.user is None else [],
                 )
             if self.sandbox:
-                self.usage.watch(self._process, self.sandbox.limits.memory)
+                self.usage.watch(self._process, self.sandbox.limits.memory, self.sandbox.others)
             decode(receive(self._link, time.monotonic() + START))
         except (OSError, EOFError, ValueError):
             self._kill()

@@ -23,7 +23,11 @@ class Submission(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a class's folder holds: submissions, folders without any, and other files."""
+    """What a class's folder holds.
+
+    ``submissions``, in order; ``empty``, who has a folder or a file but no notebook; ``others``,
+    the files beside the notebooks.
+    """
 
     submissions: list[Submission]
     empty: list[str]
@@ -58,6 +62,8 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
                 filled.add(relative.parts[0])
                 student = student_of(relative, exercises)
                 found.submissions.append(Submission(path, printable(str(relative)), student))
+            elif len(relative.parts) == 1:  # a student's, who handed in something else
+                found.empty.append(printable(name))
             else:
                 found.others.append(printable(str(relative)))
     for error in failed:  # nobody knows what is in there
@@ -68,7 +74,9 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
             Submission(path, printable(str(relative)), student_of(relative / "x", exercises))
         )
     top = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path.name)]
-    found.empty.extend(printable(path.name) for path in top if path.name not in filled)
+    found.empty.extend(
+        student_of(path.relative_to(folder) / "x", []) for path in top if path.name not in filled
+    )
     found.submissions.sort(key=lambda submission: submission.file)
     return found
 
@@ -98,7 +106,7 @@ def student_of(relative: Path, exercises: Iterable[str]) -> str:
     wang
     """
     if len(relative.parts) > 1:
-        return printable(MOODLE.sub("", str(relative.parent)))
+        return printable("/".join(MOODLE.sub("", part) for part in relative.parent.parts))
     name = relative.stem
     for exercise in exercises:
         own = re.escape(exercise)

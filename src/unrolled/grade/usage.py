@@ -3,7 +3,9 @@
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 PAUSE = 0.2  # seconds between two looks: time enough to fill a gigabyte, not a machine
 LEAST = 2**29  # bytes that a machine must have free, whoever holds the rest
@@ -25,19 +27,27 @@ class Usage:
     excess : str
         Why the last process was ended, if it was; empty otherwise.
     greedy : bool
-        Whether any process was: others may have had too little meanwhile.
+        Whether any process was, for what it took: others may have had too little meanwhile.
+    short : bool
+        Whether any process was because the machine had no memory left, whoever had taken it.
     """
 
     def __init__(self) -> None:
-        self.cpu, self.memory, self.excess, self.greedy = 0.0, 0, "", False
+        self.cpu, self.memory, self.excess = 0.0, 0, ""
+        self.greedy = self.short = False
         self._start = time.monotonic()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, process: "subprocess.Popen[bytes]", most: int) -> None:
-        """Watch a process until ``stop``, and end it when it holds more than ``most`` bytes."""
+    def watch(
+        self, process: "subprocess.Popen[bytes]", most: int, others: Callable[[], list[Any]]
+    ) -> None:
+        """Watch a process until ``stop``, and end it when it holds more than ``most`` bytes.
+
+        ``others`` returns processes that count as well, though they are not below that one.
+        """
         self.excess, self._stopped = "", threading.Event()
-        args = (process.pid, most, self._stopped)
+        args = (process.pid, most, others, self._stopped)
         self._thread = threading.Thread(target=self._look, args=args, daemon=True)
         self._thread.start()
 
@@ -48,7 +58,9 @@ class Usage:
             self._thread.join()
             self._thread = None
 
-    def _look(self, pid: int, most: int, stopped: threading.Event) -> None:
+    def _look(
+        self, pid: int, most: int, others: Callable[[], list[Any]], stopped: threading.Event
+    ) -> None:
         import psutil
 
         before, seconds = self.cpu, dict[int, float]()
@@ -60,7 +72,7 @@ class Usage:
             last = stopped.wait(PAUSE)
             held = 0
             try:
-                family = [first, *first.children(recursive=True)]
+                family = {first, *first.children(recursive=True), *others()}
             except psutil.Error:
                 return
             for process in family:
@@ -77,12 +89,12 @@ class Usage:
                 self.excess = f"it held more than {most / 2**30:g} GB of memory"
             # Buffers of sockets, for one, are in no process's account.
             if not self.excess and psutil.virtual_memory().available < LEAST:
-                self.excess = "the machine had no memory left"
+                self.excess, self.short = "the machine had no memory left", True
             if not self.excess and self.cpu > time.monotonic() - self._start + BURST:
                 self.excess = "its processes kept more than one core busy"
             if self.excess:
-                self.greedy = True
-                for process in reversed(family):
+                self.greedy = not self.short
+                for process in family:
                     try:
                         process.kill()
                     except psutil.Error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.grade.child import limit
-from unrolled.grade.errors import GradeError
+from unrolled.grade.errors import NOT_GRADED, GradeError
 from unrolled.grade.exercises import Exercise, Outcome
 from unrolled.grade.run import grade_submission
 from unrolled.grade.sandbox import Sandbox
@@ -71,12 +71,12 @@ class Workers:
         try:
             return self._graded(data, self._settings._replace(sandbox=own))
         finally:
-            self._free.put(own)
+            self._free.put(own if own.clear() else own.for_worker())
 
     def _graded(self, data: bytes, settings: Settings) -> dict[str, Any]:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
         message = "the grader stopped; please report it, with the notebook"
-        report: dict[str, Any] = {"status": "crashed", "message": message, "questions": []}
+        report: dict[str, Any] = {"status": NOT_GRADED, "message": message, "questions": []}
         with tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True) as folder:
             Path(folder).chmod(0o711)  # without bubblewrap the learner's own folder is in it
             link, theirs = self._context.Pipe(duplex=False)
@@ -96,12 +96,12 @@ class Workers:
             except (EOFError, OSError):
                 pass  # it has ended, with or without its last word
             finally:
+                process.join(1)  # else its number might be another's by now
                 process.kill()
                 process.join()
                 link.close()
                 with self._lock:
                     self._running.discard(process)
-                settings.sandbox.clear()
         if self._stopped:
             raise InterruptedError
         return report
@@ -149,6 +149,7 @@ def work(link: Connection, data: bytes, settings: Settings, folder: str) -> None
         cpu=round(report.cpu + time.process_time(), 2),
         memory=report.memory,
         greedy=report.greedy,
+        short=report.short,
     )
 
 
