@@ -466,12 +466,12 @@ RIGHT[checks.check_block_backward] = [
 PASSES = {"one", "off", "first"}
 
 WRONG[checks.check_passes] = [
-    ("two", PASSES | {"two"}, 'holds "two".*h_1 meets its mask'),
-    ("zero", PASSES | {"zero"}, 'holds "zero".*W_hh reads'),
-    ("locked", PASSES | {"locked"}, 'holds "locked".*one index is as good'),
-    ("last", PASSES | {"last"}, 'holds "last".*still goes back'),
-    ("locked and off", {"locked", "off"}, 'holds "locked"'),
-    ("all", set(checks.WEAK_TESTS), 'passes holds "two"'),
+    ("two", PASSES | {"two"}, "holds 'two'.*h_1 meets its mask"),
+    ("zero", PASSES | {"zero"}, "holds 'zero'.*W_hh reads"),
+    ("locked", PASSES | {"locked"}, "holds 'locked'.*one index is as good"),
+    ("last", PASSES | {"last"}, "holds 'last'.*still goes back"),
+    ("locked and off", {"locked", "off"}, "holds 'locked'"),
+    ("all", set(checks.WEAK_TESTS), "passes holds 'two'"),
     ("without one", {"off", "first"}, "h_0 and c_0 are zero"),
     ("without off", {"one", "first"}, "Ask of each test: what does .* a mask of ones change.$"),
     ("without first", {"one", "off"}, "to be carried back from the later steps"),
@@ -798,10 +798,10 @@ RIGHT[checks.check_survival] = [
 LEAKS = {"mean", "twice", "stop"}
 
 WRONG[checks.check_leaks] = [
-    ("shuffle", LEAKS | {"shuffle"}, 'holds "shuffle", but the order'),
-    ("again", LEAKS | {"again"}, 'holds "again", but the test part is used once'),
-    ("seeds", LEAKS | {"seeds"}, 'holds "seeds", but the choice'),
-    ("all", set(checks.HABITS), 'leaks holds "shuffle"'),
+    ("shuffle", LEAKS | {"shuffle"}, "holds 'shuffle', but the order"),
+    ("again", LEAKS | {"again"}, "holds 'again', but the test part is used once"),
+    ("seeds", LEAKS | {"seeds"}, "holds 'seeds', but the choice"),
+    ("all", set(checks.HABITS), "leaks holds 'shuffle'"),
     ("without mean", {"twice", "stop"}, "from which words does each number come"),
     ("without twice", {"mean", "stop"}, "a test word was in the training part"),
     ("without stop", {"mean", "twice"}, "who decides when training ends"),

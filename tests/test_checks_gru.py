@@ -544,7 +544,7 @@ RIGHT[checks.check_step_jacobian] = [
 AT_ONE = {"dx", "W_ih", "W_hh", "b_ih"}
 
 WRONG[checks.check_right_at_one] = [
-    ("everything", set(checks.RESULTS), "holds dh0, which comes out wrong"),
+    ("everything", set(checks.RESULTS), "holds 'dh0', which comes out wrong"),
     ("b_hh", AT_ONE | {"b_hh"}, "even if b_hn is zero"),
     ("dh0", AT_ONE | {"dh0"}, "even if h0 is zero"),
     ("W_hh left out", AT_ONE - {"W_hh"}, "a product with h0"),

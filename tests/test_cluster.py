@@ -51,7 +51,7 @@ if __name__ == "__main__":
 def place(tmp_path):
     """A folder with submissions, their definitions, a seed, and programs in the place of others."""
     define(tmp_path)
-    class_ = tmp_path / "work/submissions"
+    class_ = tmp_path / "shared/submissions"
     wrong = GOOD | {"relu": "import numpy as np\n\ndef relu(x):\n    return np.abs(x) * (x > -2)"}
     for student, answers in {"ada": GOOD, "bo": STUBS, "chen": wrong}.items():
         (class_ / student).mkdir(parents=True)
@@ -84,7 +84,7 @@ def run(place: Path, *words: str, **variables: Any) -> subprocess.CompletedProce
 def slurm(place: Path, number: int, count: int, out: str = "grades.csv") -> Any:
     """Run the script as Slurm does in a task of an array."""
     variables = {"SLURM_ARRAY_TASK_ID": number, "SLURM_ARRAY_TASK_COUNT": count, "OUT": out}
-    words = ["bash", str(SLURM), "work/submissions", "--definitions", "definitions"]
+    words = ["bash", str(SLURM), "shared/submissions", "--definitions", "definitions"]
     return run(place, *words, PYTHON="python", SLURM_CPUS_PER_TASK=2, **variables)
 
 
@@ -151,12 +151,12 @@ def test_the_pods_of_a_job_grade_and_join(place):
     (place / "seed.txt").rename(place / "private/seed")
     (place / "definitions/01_small.json").rename(place / "private/01_small.json")
     for student in ("bo", "chen"):
-        (place / f"work/submissions/{student}/01_small.ipynb").unlink()
+        (place / f"shared/submissions/{student}/01_small.ipynb").unlink()
     for index in range(2):
         assert told(kubernetes(place, index)).startswith("2 submissions, 0 of them graded before")
     # All but the link, which was never opened.
     assert told(kubernetes(place, None)).startswith("6 submissions, 3 of them graded before")
-    statuses = {row["student"]: row["status"] for row in table(place / "work/grades.csv")}
+    statuses = {row["student"]: row["status"] for row in table(place / "shared/grades.csv")}
     assert statuses == {
         "ada": "ok", "bo": "no notebook", "chen": "no notebook", "dana": "not a notebook",
         "eve": "a link", "finn": "no exercise",
@@ -196,12 +196,12 @@ def test_the_volumes_are_there_and_closed_to_submissions():
     mounts = {mount["name"]: mount["mountPath"] for mount in GRADER["volumeMounts"]}
     assert volumes.keys() == mounts.keys()
     (claim,) = (i["metadata"]["name"] for i in ITEMS if i["kind"] == "PersistentVolumeClaim")
-    assert volumes["work"]["persistentVolumeClaim"]["claimName"] == claim
+    assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == claim
     assert volumes["private"]["secret"]["defaultMode"] == stat.S_IRUSR
     # A volume has rights of its own: it is the image's folder above it that only root may enter.
     folder = GRADER["workingDir"]
     assert f"install -d -m 700 {folder}\n" in DOCKERFILE
-    for name in ("work", "private"):
+    for name in ("shared", "private"):
         assert Path(mounts[name]).parent == Path(folder)
 
 
@@ -290,7 +290,7 @@ def test_the_page_names_the_objects_of_the_job_file():
     secret = next(v["secret"]["secretName"] for v in POD["volumes"] if "secret" in v)
     assert f"kubectl create secret generic {secret} " in PAGE
     (pod,) = (item["metadata"]["name"] for item in ITEMS if item["kind"] == "Pod")
-    assert set(re.findall(r"([\w-]+):/class/work", PAGE)) == {pod}
+    assert set(re.findall(r"([\w-]+):/class/shared", PAGE)) == {pod}
 
 
 def test_the_page_states_the_limits_that_are_in_force():

@@ -454,7 +454,7 @@ def test_half_a_line_of_a_journal_is_left_out(tmp_path):
         ("wang/05_lstm.ipynb", "wang"),
         ("section 1/wang/x.ipynb", "section 1/wang"),
         ("Li Wei_4711_assignsubmission_file_/05_lstm.ipynb", "Li Wei"),
-        ("Li Wei_4711_assignsubmission_file_/work/05_lstm.ipynb", "Li Wei/work"),
+        ("Li Wei_4711_assignsubmission_file_/new/05_lstm.ipynb", "Li Wei/new"),
         ("05_lstm_wang.ipynb", "wang"),
         ("wang-05_lstm.ipynb", "wang"),
         ("wang_05_lstm (2).ipynb", "wang"),

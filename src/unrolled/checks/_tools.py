@@ -277,6 +277,28 @@ def names_of(what: str, value: Any, known: Iterable[str]) -> set[str]:
     return chosen
 
 
+def judge_names(
+    what: str,
+    chosen: Iterable[str],
+    wrong: Mapping[str, str],
+    right: Mapping[str, str],
+    *,
+    where: str,
+    look: str,
+) -> None:
+    """Compare a choice of names with the right one; each name comes with the reason why.
+
+    ``where`` says what is so of the wrong ones, ``look`` how to find a right one that is missing;
+    {name} in it is that one's.
+    """
+    for name, why in wrong.items():
+        if name in chosen:
+            fail(f"{what} holds {name!r}, {where} {why}")
+    for name, why in right.items():
+        if name not in chosen:
+            fail(f"{what} is not complete{look.format(name=repr(name))} {why}")
+
+
 def rng_of(seed: int, *more: int) -> np.random.Generator:
     """Return the generator that a check draws its numbers from; with ``more``, one of several."""
     return np.random.default_rng([2024, seed, *more, *_own_seed.get()])

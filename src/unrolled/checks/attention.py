@@ -19,6 +19,7 @@ from unrolled.checks._tools import (
     explained,
     fail,
     holds_nan,
+    judge_names,
     kind_of,
     names_of,
     number,
@@ -37,12 +38,8 @@ def _chosen(
 ) -> None:
     """Compare a set of names with the right one; each name has the reason why."""
     chosen = names_of(what, value, [*inside, *outside])
-    for name, why in outside.items():
-        if name in chosen:
-            fail(f"{what} holds {name!r}, which does not belong there: {why}")
-    for name, why in inside.items():
-        if name not in chosen:
-            fail(f"{what} is not complete. {look}, for {name!r}: {why}")
+    where, look = "which does not belong there:", f". {look}, for {{name}}:"
+    judge_names(what, chosen, outside, inside, where=where, look=look)
 
 
 def _softmax(scores: Array, axis: int = -1) -> Array:

@@ -15,6 +15,7 @@ from unrolled.checks._tools import (
     close,
     explained,
     fail,
+    judge_names,
     kind_of,
     names_of,
     number,
@@ -407,23 +408,27 @@ WEAK_TESTS = ("one", "two", "off", "zero", "locked", "first", "last")
 def check_passes(passes: Any) -> None:
     """Refuse a wrong prediction of which weak tests a wrong backward pass gets through."""
     chosen = names_of("passes", passes, WEAK_TESTS)
-    for name, why in {
+    wrong = {
         "two": "before the second step h_1 meets its mask and c_1 meets none; is that so on the "
         "way back?",
         "zero": "W_hh reads m * h, which is zero, so its gradient is zero; what is it here?",
         "locked": "there one index is as good as another, but what W_hh read, and what the cell "
         "met, is wrong with any mask",
         "last": "the gradient that enters at the last step still goes back through all others",
-    }.items():
-        if name in chosen:
-            fail(f'passes holds "{name}", where a gradient is wrong: {why}')
-    for name, why in {
+    }
+    right = {
         "one": "h_0 and c_0 are zero; what is left for a mask to do?",
         "off": "what does a product with a mask of ones change?",
         "first": "what is there to be carried back from the later steps, and what is h_0?",
-    }.items():
-        if name not in chosen:
-            fail(f"passes is not complete. Ask of each test: {why}")
+    }
+    judge_names(
+        "passes",
+        chosen,
+        wrong,
+        right,
+        where="where a gradient is wrong:",
+        look=". Ask of each test:",
+    )
 
 
 Masked = tuple[Recurrent, Array, Array, Array, Array, Array]
@@ -699,21 +704,18 @@ HABITS = ("mean", "twice", "shuffle", "stop", "again", "seeds")
 def check_leaks(leaks: Any) -> None:
     """Refuse a wrong choice of habits by which a test score becomes too good."""
     chosen = names_of("leaks", leaks, HABITS)
-    for name, why in {
+    wrong = {
         "shuffle": "the order of the training part says nothing about the test part",
         "again": "the test part is used once, after all decisions; to train on the validation part "
         "then is allowed",
         "seeds": "the choice was made on the validation part, and the test part was used once",
-    }.items():
-        if name in chosen:
-            fail(f'leaks holds "{name}", but {why}')
-    for name, why in {
+    }
+    right = {
         "stop": "who decides when training ends?",
         "twice": "what if a test word was in the training part?",
         "mean": "from which words does each number come that the network is given?",
-    }.items():
-        if name not in chosen:
-            fail(f"leaks is not complete. Ask of each habit: {why}")
+    }
+    judge_names("leaks", chosen, wrong, right, where="but", look=". Ask of each habit:")
 
 
 def _parts(split: Any, families: list[str], shares: Sequence[float], rng: Any) -> list[list[int]]:

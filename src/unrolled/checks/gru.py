@@ -13,6 +13,7 @@ from unrolled.checks._tools import (
     explained,
     fail,
     grads_of,
+    judge_names,
     kind_of,
     names_of,
     number,
@@ -542,20 +543,24 @@ RESULTS = ("dx", "dh0", "W_ih", "W_hh", "b_ih", "b_hh")
 def check_right_at_one(right_at_one: Any) -> None:
     """Refuse a wrong prediction of what a weak test lets pass."""
     chosen = names_of("right_at_one", right_at_one, RESULTS)
-    for name, why in {
+    wrong = {
         "dh0": "its rows of n are multiplied by W_hn, and r is missing there, even if h0 is zero",
         "b_hh": "b_hn stands inside the reset, so its gradient needs r, even if b_hn is zero",
-    }.items():
-        if name in chosen:
-            fail(f"right_at_one holds {name}, which comes out wrong: {why}")
-    for name, why in {
+    }
+    right = {
         "W_hh": "which gradient is a product with h0?",
         "dx": "what should da_r be if m is zero, and what is it?",
         "W_ih": "who reads da without passing the reset?",
         "b_ih": "who reads da without passing the reset?",
-    }.items():
-        if name not in chosen:
-            fail(f"right_at_one is not complete: h0 and the biases are zero, so m is. And {why}")
+    }
+    judge_names(
+        "right_at_one",
+        chosen,
+        wrong,
+        right,
+        where="which comes out wrong:",
+        look=": h0 and the biases are zero, so m is. And",
+    )
 
 
 def _way_back(cache: GRUCache, dout: Array, *wrong: str) -> tuple[Array, ...]:
@@ -689,20 +694,19 @@ CASES = ("empty", "open", "shut", "half", "diagonal", "orthogonal")
 def check_same(same: Any) -> None:
     """Refuse a wrong prediction of where the two variants agree."""
     chosen = names_of("same", same, CASES)
-    for name, why in {
+    wrong = {
         "empty": "then r * b_hn is left of the one, and b_hn of the other",
         "shut": "then nothing is left of the one, and b_hn of the other",
         "orthogonal": "the product mixes the units, so it matters whether r comes before it",
-    }.items():
-        if name in chosen:
-            fail(f"same holds {name!r}, where the two differ: {why}")
-    for name, why in {
+    }
+    right = {
         "open": "what does a factor of 1 change, before the product or after it?",
         "half": "may one factor for all units be drawn out of a product?",
         "diagonal": "does the product mix the units there?",
-    }.items():
-        if name not in chosen:
-            fail(f"same is not complete. Look at {name!r}: {why}")
+    }
+    judge_names(
+        "same", chosen, wrong, right, where="where the two differ:", look=". Look at {name}:"
+    )
 
 
 PAPER_STEPS = {

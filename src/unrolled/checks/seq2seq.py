@@ -15,6 +15,7 @@ from unrolled.checks._tools import (
     explained,
     fail,
     holds_nan,
+    judge_names,
     kind_of,
     names_of,
     number,
@@ -521,22 +522,24 @@ TRIALS = ("one", "same", "equal", "first", "padded")
 
 def check_passes(passes: Any) -> None:
     """Refuse a wrong prediction of which tests let three mistakes pass."""
-    if isinstance(passes, Mapping) and passes:
-        fail(f"passes must be a set of names, {{...}} without colons, got {kind_of(passes)}")
     chosen = names_of("passes", passes, TRIALS)
-    for name, why in {
+    wrong = {
         "equal": "one answer ends before another; what is written and counted after its end?",
         "padded": "what does the encoder read where a source has ended?",
-    }.items():
-        if name in chosen:
-            fail(f"passes holds {name!r}, where the mistakes can be seen: {why}")
-    for name, why in {
+    }
+    right = {
         "one": "there is no padding. And what does `all` mean for a batch of one?",
         "same": "there is no padding. And when do equal sources come to their ends?",
         "first": "there is no padding. And can anything come after an end if one symbol is asked?",
-    }.items():
-        if name not in chosen:
-            fail(f"passes is not complete. Look at {name!r}: {why}")
+    }
+    judge_names(
+        "passes",
+        chosen,
+        wrong,
+        right,
+        where="where the mistakes can be seen:",
+        look=". Look at {name}:",
+    )
 
 
 # (S, B, source and target symbols, E, H), and start, end and the most symbols

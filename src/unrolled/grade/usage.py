@@ -86,14 +86,13 @@ class Usage:
             self.cpu = before + sum(seconds.values())
             self.memory = max(self.memory, held)
             if not self.excess and held > most:
-                self.excess = f"it held more than {most / 2**30:g} GB of memory"
+                self.excess, self.greedy = f"it held more than {most / 2**30:g} GB of memory", True
             # Buffers of sockets, for one, are in no process's account.
             if not self.excess and psutil.virtual_memory().available < LEAST:
                 self.excess, self.short = "the machine had no memory left", True
             if not self.excess and self.cpu > time.monotonic() - self._start + BURST:
-                self.excess = "its processes kept more than one core busy"
+                self.excess, self.greedy = "its processes kept more than one core busy", True
             if self.excess:
-                self.greedy = not self.short
                 for process in family:
                     try:
                         process.kill()
