@@ -13,20 +13,24 @@ import re
 import shutil
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distribution
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from threading import Event, Thread, Timer
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 from pypdf import PdfReader
 
 from tools.notebooks import ROOT
+
+T = TypeVar("T")
 
 SITE = ROOT / "_build/html"
 MODES = ("light", "dark")
@@ -228,9 +232,14 @@ def dead_links(links: dict[Path, list[str]], ids: dict[Path, set[str]]) -> list[
 
 
 class Visit:
-    """A page that stays open: goes to one address after another and writes down what is wrong."""
+    """A page that stays open: goes to one address after another and writes down what is wrong.
 
-    def __init__(self, browser: Browser, width: int) -> None:
+    ``seen`` is what axe has seen, by mode, where other visits have been before this one.
+    """
+
+    def __init__(
+        self, browser: Browser, width: int, seen: dict[str, list[str]] | None = None
+    ) -> None:
         context = browser.new_context(
             viewport={"width": width, "height": 800},
             color_scheme="light",
@@ -240,7 +249,7 @@ class Visit:
         self.page: Page = context.new_page()
         self.requests: set[str] = set()
         self.errors: list[str] = []
-        self.seen: dict[str, list[str]] = {mode: [] for mode in MODES}  # as axe has seen it
+        self.seen = {mode: [] for mode in MODES} if seen is None else seen
         self.page.on("request", lambda r: self.requests.add(r.url))
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
@@ -311,15 +320,69 @@ class Visit:
         return found
 
 
+class Silent(Exception):
+    """The browser does not answer any more."""
+
+
+class Reader:
+    """Looks at pages in a browser, and once more in a new one when that no longer answers.
+
+    Chromium has been seen to fall silent on a page that it had read many times. Playwright then
+    waits for ever, unless the browser ends. A page on which two of them fall silent fails.
+    """
+
+    patience = 120.0  # seconds for a page; the longest takes ten
+
+    def __init__(self, launch: Callable[[], Browser]) -> None:
+        self._launch = launch
+        self._browser = launch()
+
+    def look(
+        self, width: int, work: Callable[[Visit], T], seen: dict[str, list[str]] | None = None
+    ) -> T:
+        """Return what `work` does with a new page."""
+        with suppress(Silent):
+            return self._once(width, work, seen)
+        return self._once(width, work, seen)
+
+    def _once(self, width: int, work: Callable[[Visit], T], seen: dict[str, list[str]] | None) -> T:
+        late = Event()
+        timer = Timer(self.patience, lambda: (late.set(), end_browsers()))
+        timer.start()
+        try:
+            visit = Visit(self._browser, width, seen)
+            done = work(visit)
+            visit.page.context.close()
+            return done
+        except Error as error:
+            if not late.is_set():
+                raise
+            self._browser = self._launch()
+            raise Silent(f"no answer in {self.patience:g} s") from error
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        self._browser.close()
+
+
+def end_browsers() -> None:
+    """End the browsers that this process has started."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "--remote-debugging-pipe" in child.cmdline():  # the first of a browser's processes
+                child.kill()
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def reader() -> Iterator[Reader]:
     with sync_playwright() as playwright:
         path = find_browser(playwright.chromium.executable_path)
         if path is None:
             no_browser()
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+        opened = Reader(partial(playwright.chromium.launch, executable_path=path, args=ARGUMENTS))
+        yield opened
+        opened.close()
 
 
 def pages() -> list[Path]:
@@ -337,20 +400,23 @@ class Pages:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def audit(cls, browser: Browser) -> dict[str, Any]:
+    def audit(cls, reader: Reader) -> dict[str, Any]:
         """The findings about the whole site, by kind, and each page's weight."""
         site: dict[str, Any] = defaultdict(list)
         links, ids, weights = {}, {}, {}
-        visit = Visit(browser, cls.width)
+        seen: dict[str, list[str]] = {mode: [] for mode in MODES}
         for path in pages():
             name = str(path.relative_to(SITE))
-            visit.open(path.as_uri())
-            weights[name] = visit.weight()
-            anchors = visit.page.evaluate(ANCHORS)
+
+            def read(visit: Visit, path: Path = path) -> tuple[int, Any, dict[str, list[str]]]:
+                visit.open(path.as_uri())
+                weight, anchors = visit.weight(), visit.page.evaluate(ANCHORS)
+                return weight, anchors, visit.findings(SITE.as_uri())
+
+            weights[name], anchors, findings = reader.look(cls.width, read, seen)
             links[path], ids[path] = anchors["links"], set(anchors["ids"])
-            for kind, found in visit.findings(SITE.as_uri()).items():
+            for kind, found in findings.items():
                 site[kind] += [f"{name} {what}" for what in found]
-        visit.page.context.close()
         site["links"] = dead_links(links, ids)
         site["weights"] = weights
         return site
@@ -403,10 +469,10 @@ OPENS = {
 
 
 @pytest.mark.parametrize("name", OPENS)
-def test_what_opens_is_sound_as_well(browser: Browser, name: str):
+def test_what_opens_is_sound_as_well(reader: Reader, name: str):
     button, width = OPENS[name]
-    visit = Visit(browser, width)
-    try:
+
+    def opened(visit: Visit) -> dict[str, list[str]]:
         visit.open((SITE / "book/run_times.html").as_uri())
         shut = visit.page.evaluate("document.body.innerText")
         visit.page.locator(button).filter(visible=True).first.click()
@@ -415,9 +481,9 @@ def test_what_opens_is_sound_as_well(browser: Browser, name: str):
             "shut => document.body.innerText !== shut || document.querySelector('dialog[open]')",
             arg=shut,
         )
-        found = visit.findings(SITE.as_uri())
-    finally:
-        visit.page.context.close()
+        return visit.findings(SITE.as_uri())
+
+    found = reader.look(width, opened)
     assert {kind: what for kind, what in found.items() if what} == {}
 
 
@@ -427,27 +493,27 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("words", ["循环", "神经网络", "vanishing"])
-def test_the_search_finds_parts_of_words_in_chinese_too(browser: Browser, words: str):
-    visit = Visit(browser, 1280)
-    try:
+def test_the_search_finds_parts_of_words_in_chinese_too(reader: Reader, words: str):
+    def search(visit: Visit) -> None:
         visit.page.goto((SITE / "search.html").as_uri() + f"?q={words}")
         visit.page.wait_for_selector("#search-results li a", timeout=10_000)
-    finally:
-        visit.page.context.close()
+
+    reader.look(1280, search)
 
 
 @pytest.mark.parametrize("name", ["notation", "02_rnn"])
-def test_a_page_from_a_server_is_as_clean(browser: Browser, name: str):
+def test_a_page_from_a_server_is_as_clean(reader: Reader, name: str):
+    def read(visit: Visit) -> dict[str, list[str]]:
+        visit.open(f"{base}book/{name}.html")
+        return visit.findings(base)
+
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=SITE)) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         base = f"http://127.0.0.1:{server.server_port}/"
-        visit = Visit(browser, 1280)
         try:
-            visit.open(f"{base}book/{name}.html")
-            found = visit.findings(base)
+            found = reader.look(1280, read)
         finally:
-            visit.page.context.close()
             server.shutdown()
             thread.join()
     assert {kind: what for kind, what in found.items() if what} == {}
@@ -508,9 +574,8 @@ class TestOnPaper:
     @pytest.mark.parametrize(
         ("name", "mode"), [*((name, "light") for name in TO_PRINT), ("02_rnn", "dark")]
     )
-    def test_a_page_prints_cleanly(self, browser: Browser, tmp_path: Path, name: str, mode: str):
-        visit = Visit(browser, 1280)
-        try:
+    def test_a_page_prints_cleanly(self, reader: Reader, tmp_path: Path, name: str, mode: str):
+        def printed(visit: Visit) -> tuple[Any, ...]:
             visit.open((SITE / f"book/{name}.html").as_uri(), unfold=False)
             if mode == "dark":
                 visit.dark()
@@ -528,10 +593,10 @@ class TestOnPaper:
             )
             parts = visit.page.evaluate(PARTS, WHOLE)
             sideways = visit.page.evaluate(SIDEWAYS, ON_PAPER)
-            printed = visit.page.evaluate("window.printed")
-        finally:
-            visit.page.context.close()
-        assert printed == "light"
+            return visit.page.evaluate("window.printed"), shown, parts, sideways
+
+        theme, shown, parts, sideways = reader.look(1280, printed)
+        assert theme == "light"
         assert shown == []
         assert sideways == []
         with PdfReader(tmp_path / "a.pdf") as reader:
@@ -585,54 +650,64 @@ faults.</p><pre>$a$</pre>%s</main></body></html>"""
 SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 
 
-@pytest.fixture(scope="module")
-def visit(browser: Browser) -> Iterator[Visit]:
-    wide = Visit(browser, 1280)
-    yield wide
-    wide.page.context.close()
-
-
-def examined(visit: Visit, folder: Path, fault: str) -> dict[str, list[str]]:
+def examined(reader: Reader, folder: Path, fault: str) -> dict[str, Any]:
     (folder / "a.svg").write_text(SQUARE)
     (folder / "a.html").write_text(SOUND % fault)
-    visit.open((folder / "a.html").as_uri())
-    return {kind: what for kind, what in visit.findings(folder.as_uri()).items() if what}
+
+    def read(visit: Visit) -> dict[str, Any]:
+        visit.open((folder / "a.html").as_uri())
+        found: dict[str, Any] = dict(visit.findings(folder.as_uri()))
+        anchors = visit.page.evaluate(ANCHORS)
+        links, ids = {folder / "a.html": anchors["links"]}, {folder / "a.html": set(anchors["ids"])}
+        found["links"] = dead_links(links, ids)
+        return {kind: what for kind, what in found.items() if what}
+
+    return reader.look(1280, read)
 
 
-def test_nothing_is_found_on_a_sound_page(visit: Visit, tmp_path: Path):
-    assert examined(visit, tmp_path, "") == {}
+def test_nothing_is_found_on_a_sound_page(reader: Reader, tmp_path: Path):
+    assert examined(reader, tmp_path, "") == {}
 
 
 @pytest.mark.parametrize(("kind", "fault"), PLANTED)
-def test_a_planted_fault_is_found(visit: Visit, tmp_path: Path, kind: str, fault: str):
-    assert kind in examined(visit, tmp_path, fault)
+def test_a_planted_fault_is_found(reader: Reader, tmp_path: Path, kind: str, fault: str):
+    assert kind in examined(reader, tmp_path, fault)
 
 
-def test_a_fault_of_the_dark_alone_is_found(visit: Visit, tmp_path: Path):
+def test_a_fault_of_the_dark_alone_is_found(reader: Reader, tmp_path: Path):
     style = "@media (prefers-color-scheme: dark) { body { background: #000; color: #222 } }"
-    found = examined(visit, tmp_path, f"<style>{style}</style>")
+    found = examined(reader, tmp_path, f"<style>{style}</style>")
     assert [what.split(")")[0] for what in found["axe"]] == ["(dark, 1280 px"]
 
 
-def test_planted_dead_links_are_found(visit: Visit, tmp_path: Path):
-    path = tmp_path / "a.html"
-    examined(
-        visit, tmp_path,
-        '<a href="#here" id="here">x</a><a href="#gone">x</a><a href="gone.html">x</a>',
-    )  # fmt: skip
-    anchors = visit.page.evaluate(ANCHORS)
-    assert dead_links({path: anchors["links"]}, {path: set(anchors["ids"])}) == [
+def test_planted_dead_links_are_found(reader: Reader, tmp_path: Path):
+    links = '<a href="#here" id="here">x</a><a href="#gone">x</a><a href="gone.html">x</a>'
+    assert examined(reader, tmp_path, links)["links"] == [
         "a.html: a.html#gone",
         "a.html: gone.html",
     ]
 
 
-def test_a_page_is_weighed_as_it_is_fetched(visit: Visit, tmp_path: Path):
+def test_a_page_is_weighed_as_it_is_fetched(reader: Reader, tmp_path: Path):
     noise = os.urandom(MEGABYTE)  # nothing packs it
     (tmp_path / "b.png").write_bytes(noise)
     (tmp_path / "a.html").write_text('<img src="b.png" alt="noise">' + " " * MEGABYTE)
-    visit.open((tmp_path / "a.html").as_uri())
-    assert MEGABYTE < visit.weight() < 1.01 * MEGABYTE
+
+    def weighed(visit: Visit) -> int:
+        visit.open((tmp_path / "a.html").as_uri())
+        return visit.weight()
+
+    assert MEGABYTE < reader.look(1280, weighed) < 1.01 * MEGABYTE
+
+
+def test_a_silent_browser_is_replaced_and_a_silent_page_fails(reader: Reader, monkeypatch):
+    monkeypatch.setattr(reader, "patience", 3.0)
+    silence = "() => new Promise(() => {})"
+    scripts = iter([silence, "1 + 1", silence, silence, "2 + 2"])
+    assert reader.look(390, lambda visit: visit.page.evaluate(next(scripts))) == 2
+    with pytest.raises(Silent, match="no answer in 3 s"):
+        reader.look(390, lambda visit: visit.page.evaluate(next(scripts)))
+    assert reader.look(390, lambda visit: visit.page.evaluate(next(scripts))) == 4
 
 
 def test_the_nearest_browser_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
