@@ -467,6 +467,19 @@ def test_a_student_is_known_by_folder_or_file(file, student):
     assert student_of(Path(file), ["05_lstm", "06_gru"]) == student
 
 
+def test_two_students_of_one_name_are_told_apart(tmp_path):
+    for folder in ("Li Wei_1", "Li Wei_2", "Ann_3", "a/Li Wei_4"):
+        for kind in ("file", "onlinetext"):
+            (tmp_path / f"{folder}_assignsubmission_{kind}/new").mkdir(parents=True)
+    for file in ("Li Wei_1_assignsubmission_file/new/05_lstm.ipynb",
+                 "a/Li Wei_4_assignsubmission_file/x.ipynb",
+                 "Ann_3_assignsubmission_file/x.ipynb"):  # fmt: skip
+        (tmp_path / file).touch()
+    found = find_submissions(tmp_path)
+    assert [s.student for s in found.submissions] == ["Ann", "Li Wei_1/new", "a/Li Wei"]
+    assert found.empty == ["Li Wei_2"]
+
+
 def test_hidden_files_are_no_submissions(tmp_path):
     for file in (".ipynb_checkpoints/a.ipynb", "__MACOSX/b.ipynb", "c/.d.ipynb", "e.IPYNB"):
         (tmp_path / file).parent.mkdir(exist_ok=True)

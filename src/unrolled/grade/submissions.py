@@ -3,14 +3,15 @@
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.grade.errors import GradeError
 
 LARGEST = 50 * 2**20  # bytes of a file
-MOODLE = re.compile(r"_\d+_assignsubmission_\w*$")
+MOODLE = re.compile(r"(_\d+)_assignsubmission_\w*$")  # and before it the student's name
 REPORT = ".grade.json"  # what stands beside a submission for its report
 
 
@@ -46,7 +47,7 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
     exercises : iterable of str
         Names of exercises, which a student's name in a file name is told from.
     """
-    exercises = list(exercises)
+    exercises, shared = list(exercises), shared_names(folder)
     found = Found([], [], [])
     filled: set[str] = set()
     failed: list[OSError] = []
@@ -60,7 +61,7 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
                 continue
             if name.lower().endswith(".ipynb") or name in links:
                 filled.add(relative.parts[0])
-                student = student_of(relative, exercises)
+                student = student_of(relative, exercises, shared)
                 found.submissions.append(Submission(path, printable(str(relative)), student))
             elif len(relative.parts) == 1:  # a student's, who handed in something else
                 found.empty.append(printable(name))
@@ -71,12 +72,13 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
         relative = path.relative_to(folder)
         filled.add(relative.parts[0] if relative.parts else "")
         found.submissions.append(
-            Submission(path, printable(str(relative)), student_of(relative / "x", exercises))
+            Submission(path, printable(str(relative)), student_of(relative / "x", [], shared))
         )
-    top = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path.name)]
-    found.empty.extend(
-        student_of(path.relative_to(folder) / "x", []) for path in top if path.name not in filled
-    )
+    top = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
+    students = {name: student_of(Path(name, "x"), [], shared) for name in sorted(top)}
+    have = {students.get(name) for name in filled}
+    # Each once: Moodle may give a student several folders, one a kind of answer.
+    found.empty.extend(dict.fromkeys(name for name in students.values() if name not in have))
     found.submissions.sort(key=lambda submission: submission.file)
     return found
 
@@ -94,8 +96,31 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def student_of(relative: Path, exercises: Iterable[str]) -> str:
+def shared_names(folder: Path) -> set[str]:
+    """Return the names below a folder that Moodle has given more than one number."""
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for at, folders, _ in os.walk(folder):
+        for name in folders:
+            if found := MOODLE.search(name):
+                path = (Path(at) / name).relative_to(folder)
+                numbers[without_moodle(path)].add(found[1])
+    return {name for name, own in numbers.items() if len(own) > 1}
+
+
+def without_moodle(folder: Path, shared: Container[str] = ()) -> str:
+    """Return a folder's path without what Moodle adds, but for the number in a shared name."""
+    bare: list[str] = []
+    named: list[str] = []
+    for part in folder.parts:
+        bare.append(MOODLE.sub("", part))
+        named.append(MOODLE.sub(r"\1", part) if "/".join(bare) in shared else bare[-1])
+    return "/".join(named)
+
+
+def student_of(relative: Path, exercises: Iterable[str], shared: Container[str] = ()) -> str:
     """Return a student's name: the folder's if there is one, else the file's without the exercise.
+
+    Moodle's number stays in a name of ``shared``, which several students have.
 
     Examples
     --------
@@ -106,7 +131,7 @@ def student_of(relative: Path, exercises: Iterable[str]) -> str:
     wang
     """
     if len(relative.parts) > 1:
-        return printable("/".join(MOODLE.sub("", part) for part in relative.parent.parts))
+        return printable(without_moodle(relative.parent, shared))
     name = relative.stem
     for exercise in exercises:
         own = re.escape(exercise)
