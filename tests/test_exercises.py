@@ -27,6 +27,7 @@ from tools.exercises import (
     moved,
     named_grader,
     open_answer,
+    other_grader,
     page,
     placed,
     poor_card,
@@ -89,6 +90,7 @@ def test_{name}({name}):
 test_{name}({name})'''
 
 HIDDEN = TEST.replace("{points}", "0\nhidden: true").replace("== 2.0", "== 2.0, 'secret'")
+HIDDEN = HIDDEN.replace("test_{name}", "test_{name}_again")
 
 
 def card(i: int, heading: str, minutes: int, points: str) -> Any:
@@ -409,6 +411,7 @@ PLANTED = [
     (uncalled_test, changed('"""', "\n\n\ntest_relu(relu)", "\n\ntest_other(relu)")),
     (uncalled_test, changed('"""', "\n\n\ntest_relu", "\n\nx = 1\ntest_relu")),
     (uncalled_test, text_among_tests),
+    (uncalled_test, changed("\"\"\" # BEGIN TEST CONFIG\npoints: 0", "relu_again", "relu")),
     (broken_message, changed('"""', '"Look at relu: the sign."', "Look at \"relu\".")),
     (broken_message, changed('"""', '"Look at relu: the sign."', r"Look at \sigma.")),
     (lost_points, changed('"""', "points: 2", "points: 1")),
@@ -418,6 +421,7 @@ PLANTED = [
     (lost_points, without("def test_the_slope")),
     (named_grader, changed("Because", "Because", "`grader`: because")),
     (named_grader, untagged),
+    (other_grader, changed("from unrolled.grade", "'01_neurons'", "'02_rnn'")),
 ]  # fmt: skip
 
 
@@ -534,6 +538,16 @@ def test_a_private_master_goes_into_no_book(tmp_path: Path, capsys):
         assert "[Solution]" not in text
     assert main(["--private", str(out), str(path)]) == 0
     assert capsys.readouterr().out.count(": same") == 3
+
+
+def test_a_private_master_whose_answer_fails_a_hidden_test_is_refused(tmp_path: Path, capsys):
+    nb = master()
+    cell = next(cell for cell in nb.cells if "secret" in cell.source)
+    cell.source = cell.source.replace("(2.0) == 2.0", "(-2.0) == 2.0")
+    path = store(tmp_path / "project", nb)
+    assert main(["--private", str(tmp_path / "private"), str(path)]) == 1
+    assert "its own answer to 'relu' fails: secret" in capsys.readouterr().err
+    assert not (tmp_path / "private").exists()
 
 
 def test_private_work_is_not_written_over(tmp_path: Path, capsys):

@@ -29,6 +29,9 @@ import nbformat
 import yaml
 
 from tools.notebooks import METADATA, ROOT, code_hash, serialise
+from unrolled.grade.exercises import OPENED, load_exercise
+from unrolled.grade.run import grade_cells
+from unrolled.grade.session import Session
 
 BOUNDARY = re.compile(r"#\s*(BEGIN|END)\s+(QUESTION|SOLUTION|TESTS)\b", re.IGNORECASE)
 TEST_CONFIG = re.compile(
@@ -196,7 +199,8 @@ def test_parts(cell: Any) -> tuple[dict[str, Any], ast.Module]:
 
 
 def uncalled_test(nb: Any) -> Iterator[str]:
-    """Without a call, executing a master would test nothing."""
+    """Without a call, executing a master would test nothing; of two tests of a name, one counts."""
+    known: set[tuple[str, str]] = set()
     for cell, question, block in placed(nb):
         if block != "tests":
             continue
@@ -207,6 +211,9 @@ def uncalled_test(nb: Any) -> Iterator[str]:
             case [ast.FunctionDef(name=defined), ast.Expr(ast.Call(func=ast.Name(id=called)))]:
                 if defined != called:
                     yield f"question {question!r} defines {defined} and calls {called}"
+                if (question, defined) in known:
+                    yield f"question {question!r} has two tests with the name {defined}"
+                known.add((question, defined))
             case _:
                 yield f"a test cell of {question!r} is not one function and a call of it"
 
@@ -246,8 +253,17 @@ def named_grader(nb: Any) -> Iterator[str]:
             yield f"the page would name the grader; is the tag {EXERCISE_ONLY} missing?"
 
 
+def other_grader(nb: Any) -> Iterator[str]:
+    """Let a notebook open its own grader: one that was copied may still open the first one's."""
+    own = config(nb.cells[0]).get("name")
+    for cell in filter(is_code, nb.cells):
+        for name in OPENED.findall(cell.source):
+            if name != own:
+                yield f"it opens the grader of {name}, and its name is {own}"
+
+
 MASTER_GUARDS: tuple[Callable[[Any], Iterator[str]], ...] = (
-    poor_card, open_answer, uncalled_test, broken_message, lost_points, named_grader,
+    poor_card, open_answer, uncalled_test, broken_message, lost_points, named_grader, other_grader,
 )  # fmt: skip
 
 
@@ -465,6 +481,21 @@ def read_master(master: Path) -> Any:
     return nb
 
 
+def unsolved(nb: Any, name: str, text: str) -> Iterator[str]:
+    """Yield which questions a master's own answers do not solve, by a definition of its exercise.
+
+    The book's masters are executed with its notebooks; nothing else runs a private one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{name}.json").write_text(text, encoding="utf-8")
+        defined = load_exercise(name, Path(folder))
+        with Session(Path(folder)) as session:
+            report = grade_cells(Path(), nb, defined, session)
+    for outcome in report.outcomes:
+        if not outcome.passed:
+            yield f"its own answer to {outcome.name!r} fails: {outcome.message}"
+
+
 def generated(master: Path, private: Path | None = None) -> dict[Path, str]:
     """Return the files that come from a master, and their texts.
 
@@ -478,11 +509,13 @@ def generated(master: Path, private: Path | None = None) -> dict[Path, str]:
         nb = read_master(master)
         if private is not None:
             made = exercise(nb, name, folder, has_page=False)
-            checked = exercise(nb, name, folder, has_page=False, hidden=True)
+            checked = definition(exercise(nb, name, folder, has_page=False, hidden=True))
+            if problems := list(unsolved(nb, name, checked)):
+                raise ValueError("; ".join(problems))
             return {
                 private / f"handout/{name}.ipynb": serialise(made),
                 private / f"handout/{name}.json": definition(made),
-                private / f"definitions/{name}.json": definition(checked),
+                private / f"definitions/{name}.json": checked,
             }
         made = exercise(nb, name, folder)
         return {
