@@ -20,6 +20,7 @@ from tools import exercises
 from tools.notebooks import ROOT
 from unrolled.grade import __main__ as command
 from unrolled.grade import batch
+from unrolled.grade.errors import Status
 from unrolled.grade.sandbox import Limits
 from unrolled.grade.submissions import LARGEST
 from unrolled.grade.worker import TOTAL
@@ -291,6 +292,12 @@ def test_the_page_names_the_objects_of_the_job_file():
     assert f"kubectl create secret generic {secret} " in PAGE
     (pod,) = (item["metadata"]["name"] for item in ITEMS if item["kind"] == "Pod")
     assert set(re.findall(r"([\w-]+):/class/shared", PAGE)) == {pod}
+
+
+def test_the_page_explains_every_status():
+    table = PAGE[PAGE.index("| status |") :].split("\n\n")[0].splitlines()[2:]
+    named = [name for line in table for name in line.split("|")[1].strip().split(", ")]
+    assert sorted(named) == sorted(Status)
 
 
 def test_the_page_states_the_limits_that_are_in_force():

@@ -19,7 +19,7 @@ from tests.test_grade import GOOD, STUBS, answered, code, define, notebook, writ
 from unrolled.grade import GradeError, batch
 from unrolled.grade.__main__ import main
 from unrolled.grade.gradebook import Journal, cell, summary, write_table, write_text
-from unrolled.grade.sandbox import Sandbox, shown
+from unrolled.grade.sandbox import Sandbox, exposed_by
 from unrolled.grade.submissions import LARGEST, find_submissions, read_submission, student_of
 from unrolled.grade.worker import Settings, Workers
 
@@ -234,9 +234,9 @@ def test_what_submissions_could_read_is_refused(hand_in, definitions, tmp_path, 
     hand_in("ann.ipynb")
     package = Path(unrolled.__file__).parent
     inside = package / "grade/definitions/own"
-    assert shown(inside) == str(package)
-    assert shown(package / "grade/definitions") == ""
-    assert shown(tmp_path) == ""
+    assert exposed_by(inside) == str(package)
+    assert exposed_by(package / "grade/definitions") == ""
+    assert exposed_by(tmp_path) == ""
     monkeypatch.setattr("unrolled.grade.sandbox.visible", lambda: [str(package), str(tmp_path)])
     with pytest.raises(GradeError, match="which submissions can read; move it"):
         batch.grade_class(

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from unrolled.grade import exercises
-from unrolled.grade.errors import NOT_GRADED, GradeError
+from unrolled.grade.errors import GradeError, Status
 from unrolled.grade.exercises import Outcome, load_exercise
-from unrolled.grade.gradebook import Journal, Report, digest, summary, write_report, write_table
-from unrolled.grade.sandbox import PACKAGE, Sandbox, shown
+from unrolled.grade.gradebook import Journal, JsonReport, digest, summary, write_report, write_table
+from unrolled.grade.sandbox import PACKAGE, Sandbox, exposed_by
 from unrolled.grade.submissions import Found, Submission, find_submissions, read_submission
 from unrolled.grade.text import as_dict
 from unrolled.grade.worker import Settings, Workers
 
-STOPPED = ("timeout", "crashed", NOT_GRADED)
+STOPPED = (Status.TIMEOUT, Status.CRASHED, Status.NOT_GRADED)
 
 
 def grade_class(
@@ -82,8 +82,8 @@ def grade_class(
         raise GradeError(f"there is no notebook in {folder}; unpack what was handed in there")
     opened = sandbox()
     for path in (folder, out.parent, definitions) if opened.bwrap else ():
-        if place_shown := shown(path):
-            raise GradeError(f"{path} lies in {place_shown}, which submissions can read; move it")
+        if place_seen := exposed_by(path):
+            raise GradeError(f"{path} lies in {place_seen}, which submissions can read; move it")
     if jobs is None:
         known_cores = hasattr(os, "sched_getaffinity")
         jobs = len(os.sched_getaffinity(0)) if known_cores else os.cpu_count() or 1
@@ -94,7 +94,7 @@ def grade_class(
     with Journal(out) as journal:
         seed = seed or journal.draw_seed()
         settings = Settings(opened, time_limit, exercise, definitions, seed)
-        reports = {s.path: blank(s.student, s.file, "not reached") for s in found.submissions}
+        reports = {s.path: blank(s.student, s.file, Status.NOT_REACHED) for s in found.submissions}
         before, start, unwritten = 0, time.monotonic(), set[str]()
         try:
             for submission, report, is_new in grade_all(found.submissions, journal, settings, jobs):
@@ -105,7 +105,7 @@ def grade_class(
                 except GradeError as error:
                     unwritten.add(str(error))
         finally:
-            rows = [*reports.values(), *(blank(n, n, "no notebook") for n in found.empty)]
+            rows = [*reports.values(), *(blank(n, n, Status.NO_NOTEBOOK) for n in found.empty)]
             write_table(out, rows)
     seconds = time.monotonic() - start
     print(f"{len(rows)} submissions, {before} of them graded before, in {seconds:.0f} s: {out}")
@@ -115,7 +115,7 @@ def grade_class(
         print(f"Left out, as no notebooks: {', '.join(found.others[:5])}{more}")
     if unwritten:
         print(f"Reports that are missing: {len(unwritten)}; {min(unwritten)}", file=sys.stderr)
-    return 1 if unwritten or any(row["status"] != "ok" for row in rows) else 0
+    return 1 if unwritten or any(row["status"] != Status.OK for row in rows) else 0
 
 
 def check_places(folder: Path, out: Path) -> None:
@@ -137,7 +137,7 @@ def check_places(folder: Path, out: Path) -> None:
 
 def grade_all(
     submissions: list[Submission], journal: Journal, settings: Settings, jobs: int
-) -> Iterator[tuple[Submission, Report, bool]]:
+) -> Iterator[tuple[Submission, JsonReport, bool]]:
     """Yield the report of each submission, and whether it is new; a second one replaces the first.
 
     Where one took more than its share, those beside it may have run out of time or memory. They
@@ -152,22 +152,22 @@ def grade_all(
             yield submission, known, False
         else:
             new.append(submission)
-    for submission, report in graded(new, journal, settings, jobs):
+    for submission, report in reports_of(new, journal, settings, jobs):
         disturbed |= report["greedy"] or report["short"]
         if needs_peace(report):
             stopped.append(submission)
         yield submission, report, True
     if disturbed:
-        for submission, report in graded(stopped, journal, settings, 1):
+        for submission, report in reports_of(stopped, journal, settings, 1):
             yield submission, report, True
 
 
-def needs_peace(report: Report) -> bool:
+def needs_peace(report: JsonReport) -> bool:
     """Tell whether a submission was stopped while others ran, and not for what itself took."""
     return report["status"] in STOPPED and not report["greedy"] and not report["alone"]
 
 
-def known_report(submission: Submission, journal: Journal, settings: Settings) -> Report | None:
+def known_report(submission: Submission, journal: Journal, settings: Settings) -> JsonReport | None:
     """Return what the journal knows of a submission as it is now."""
     try:
         sha256 = hashlib.sha256(read_submission(submission.path)).hexdigest()
@@ -176,21 +176,21 @@ def known_report(submission: Submission, journal: Journal, settings: Settings) -
     return journal.find(submission.file, sha256, grader_id(settings), settings.time_limit)
 
 
-def graded(
+def reports_of(
     submissions: list[Submission],
     journal: Journal,
     settings: Settings,
     jobs: int,
-) -> Iterator[tuple[Submission, Report]]:
+) -> Iterator[tuple[Submission, JsonReport]]:
     """Yield the report of each submission as it is done."""
     from tqdm import tqdm
 
     workers = Workers(settings, jobs)
     grader = grader_id(settings)
 
-    def grade(submission: Submission) -> tuple[Submission, Report, str]:
+    def grade(submission: Submission) -> tuple[Submission, JsonReport, str]:
         start, sha256 = time.monotonic(), ""
-        report = blank(submission.student, submission.file, "")
+        report = blank(submission.student, submission.file, Status.NOT_GRADED)
         try:
             data = read_submission(submission.path)
             sha256 = hashlib.sha256(data).hexdigest()
@@ -201,10 +201,10 @@ def graded(
         except InterruptedError:
             raise
         except Exception as error:  # whatever it is, the others are graded
-            report |= {"status": NOT_GRADED, "message": f"{type(error).__name__}: {error}"}
+            report |= {"status": Status.NOT_GRADED, "message": f"{type(error).__name__}: {error}"}
         seconds = round(time.monotonic() - start, 2)
         report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
-        if report["status"] != "ok" and not report["message"]:  # say which was the first
+        if report["status"] != Status.OK and not report["message"]:  # say which was the first
             wrong = (q for q in report["questions"] if q["score"] < q["possible"])
             report["message"] = next((f"{q['name']}: {q['message']}" for q in wrong), "")
         return submission, report | {"alone": jobs == 1}, sha256
@@ -214,7 +214,7 @@ def graded(
     try:
         for future in tqdm(as_completed(futures), total=len(futures), disable=None, unit="file"):
             submission, report, sha256 = future.result()
-            if sha256 and report["status"] != NOT_GRADED:
+            if sha256 and report["status"] != Status.NOT_GRADED:
                 journal.add(submission.file, sha256, grader, report)
             yield submission, report
     finally:  # after Ctrl-C too
@@ -222,7 +222,7 @@ def graded(
         pool.shutdown(cancel_futures=True)
 
 
-def blank(student: str, file: str, status: str) -> Report:
+def blank(student: str, file: str, status: Status) -> JsonReport:
     """Return the report on a submission of which nothing is known yet."""
     return {
         "student": student, "file": file, "exercise": "", "title": "", "status": status,

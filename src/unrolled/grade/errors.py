@@ -4,6 +4,7 @@ import linecache
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 # Every check may say `except ValueError` of a learner's function, wherever the function runs.
@@ -16,17 +17,33 @@ CATCHABLE = {
     )
 }  # fmt: skip
 HIDDEN = {"Cc", "Cf", "Cs"}  # Unicode's categories of what steers a terminal or the order of text
-NOT_GRADED = "not graded"  # the status where that says nothing of the submission
 LONGEST = 2000  # characters of a message: enough for any check, too few for an array of a million
+
+
+class Status(StrEnum):
+    """How the grading of a submission ended, in a word or two for the table of a class."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"  # some code was stopped; what was earned elsewhere counts
+    CRASHED = "crashed"  # some code ended Python, likewise
+    NOT_A_NOTEBOOK = "not a notebook"
+    NO_EXERCISE = "no exercise"
+    OTHER_EXERCISE = "other exercise"
+    TOO_LARGE = "too large"
+    LINK = "a link"
+    NOT_READABLE = "not readable"
+    NO_NOTEBOOK = "no notebook"  # a student's folder without one
+    NOT_REACHED = "not reached"  # the run was interrupted
+    NOT_GRADED = "not graded"  # the grader failed, which says nothing of the submission
 
 
 class GradeError(ValueError):
     """A notebook that cannot be graded at all, in one sentence that says what to do.
 
-    ``status`` says in a word or two, for a table, what kind of file it is.
+    ``status`` says what kind of file it is.
     """
 
-    def __init__(self, message: str, status: str = NOT_GRADED) -> None:
+    def __init__(self, message: str, status: Status = Status.NOT_GRADED) -> None:
         super().__init__(message)
         self.status = status
 

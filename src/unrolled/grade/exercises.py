@@ -13,12 +13,11 @@ import numpy as np
 
 import unrolled
 from unrolled.checks import Explained
-from unrolled.grade.errors import GradeError, LearnerError, Stopped, own_line, text_of, tidy
+from unrolled.grade.errors import GradeError, LearnerError, Status, Stopped, own_line, text_of, tidy
 
 NAME = re.compile(r"[\w-]{1,80}")
 OPENED = re.compile(rf"""^[^#\n]*\bopen_grader\(\s*["']({NAME.pattern})["']\s*\)""", re.MULTILINE)
 
-NO_EXERCISE = "no exercise"
 MISSING = "there is no "
 
 
@@ -92,7 +91,7 @@ def exercise_name(notebook: Mapping[str, Any]) -> str:
                 return opened[1]
     raise GradeError(
         "is no exercise, or does not say which; copy your answers into a notebook of exercises/",
-        NO_EXERCISE,
+        Status.NO_EXERCISE,
     )
 
 
@@ -141,7 +140,7 @@ def load_exercise(name: str, folder: Path | None = None) -> Exercise:
         there = f"there are: {', '.join(known)}" if known else "get the package again, it has none"
         if NAME.fullmatch(name):
             there += f". A teacher's own comes with {name}.json, beside the notebook"
-        raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}", NO_EXERCISE)
+        raise GradeError(f"there is no exercise {tidy(name[:80])!r}; {there}", Status.NO_EXERCISE)
     try:
         contents = json.loads((folder / f"{name}.json").read_text(encoding="utf-8-sig"))
         with warnings.catch_warnings():  # to import otter gives some

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from unrolled.grade.errors import GradeError
+from unrolled.grade.errors import GradeError, Status
 from unrolled.grade.submissions import REPORT
 
 JOURNAL = ".journal.jsonl"
 SHOWN = 20  # lines of what needs a look; the table has all
-Report = dict[str, Any]  # of a submission, as JSON has it
+JsonReport = dict[str, Any]  # of a submission, as JSON has it
 FIRST = ("student", "exercise", "total", "possible", "status", "seconds")
 LAST = ("file", "message")
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute what begins so
@@ -50,7 +50,7 @@ class Journal:
         self.path = table.with_name(f"{table.stem}{JOURNAL}")
         parts = re.compile(rf"{re.escape(table.stem)}\.part\d+{re.escape(JOURNAL)}")
         self._parts = [path for path in table.parent.iterdir() if parts.fullmatch(path.name)]
-        self._reports: dict[tuple[str, str, str], Report] = {}
+        self._reports: dict[tuple[str, str, str], JsonReport] = {}
         self._file: IO[str] | None = None
         self.seed: int | None = None  # drawn for this class, if one was
 
@@ -96,15 +96,15 @@ class Journal:
         assert self._file is not None
         self._file.close()
 
-    def find(self, file: str, sha256: str, grader: str, time_limit: float) -> Report | None:
+    def find(self, file: str, sha256: str, grader: str, time_limit: float) -> JsonReport | None:
         """Return the report on a file, unless it ran out of a shorter time than it would have."""
         report = self._reports.get((file, sha256, grader))
         if report is None:
             return None
-        late = report["status"] == "timeout" and report["time_limit"] < time_limit
+        late = report["status"] == Status.TIMEOUT and report["time_limit"] < time_limit
         return None if late else report
 
-    def add(self, file: str, sha256: str, grader: str, report: Report) -> None:
+    def add(self, file: str, sha256: str, grader: str, report: JsonReport) -> None:
         """Keep a report, on the disk when this returns."""
         assert self._file is not None
         self._reports[file, sha256, grader] = report
@@ -153,7 +153,7 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
         draft.unlink(missing_ok=True)
 
 
-def write_report(submission: Path, report: Report) -> None:
+def write_report(submission: Path, report: JsonReport) -> None:
     """Write a report beside a submission, where its student may read it.
 
     Raises
@@ -170,7 +170,7 @@ def write_report(submission: Path, report: Report) -> None:
         ) from error
 
 
-def write_table(path: Path, reports: Iterable[Report]) -> None:
+def write_table(path: Path, reports: Iterable[JsonReport]) -> None:
     """Write a row for each report: first the sums, then each question of every exercise."""
     reports = list(reports)
     questions: dict[str, None] = {}
@@ -210,11 +210,11 @@ def cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(FORMULA) else value
 
 
-def summary(reports: Sequence[Report]) -> str:
+def summary(reports: Sequence[JsonReport]) -> str:
     """Return what a teacher wants to know first, in a few lines."""
     counts = Counter(report["status"] for report in reports)
     lines = ["status: " + ", ".join(f"{n} {status}" for status, n in counts.most_common())]
-    by_exercise: dict[str, list[Report]] = {}
+    by_exercise: dict[str, list[JsonReport]] = {}
     for report in reports:
         if report["questions"]:
             by_exercise.setdefault(report["exercise"], []).append(report)
@@ -241,17 +241,17 @@ def summary(reports: Sequence[Report]) -> str:
     return "\n".join([*lines, *repeated(reports), *odd(reports)])
 
 
-def odd(reports: Iterable[Report]) -> list[str]:
+def odd(reports: Iterable[JsonReport]) -> list[str]:
     """Name those that need a look, and why."""
     lines = [
         f"  {report['file']}: {report['status']}{': ' * bool(report['message'])}{report['message']}"
         for report in reports
-        if report["status"] != "ok"
+        if report["status"] != Status.OK
     ]
     return lines[:SHOWN] + [f"  … and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)
 
 
-def repeated(reports: Iterable[Report]) -> list[str]:
+def repeated(reports: Iterable[JsonReport]) -> list[str]:
     """Name those who have handed in an exercise more than once: which counts is not for us to say.
 
     Examples

@@ -22,6 +22,7 @@ from typing import Any
 from unrolled.grade import text
 from unrolled.grade.errors import GradeError
 from unrolled.grade.exercises import Exercise, Outcome, exercise_name, load_exercise
+from unrolled.grade.gradebook import JsonReport
 from unrolled.grade.run import parse_notebook
 from unrolled.grade.sandbox import Limits, Sandbox, open_sandbox
 from unrolled.grade.submissions import (
@@ -39,8 +40,6 @@ MOST = 20  # notebooks of one submission that are looked at
 MEMORY_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 BROKEN = "the autograder failed; tell your teacher"
 ENDED = "the autograder was ended before it was done; tell your teacher if that happens again"
-
-Report = dict[str, Any]  # as `Workers.grade` returns it
 
 
 class Plugin:
@@ -188,7 +187,7 @@ def memory() -> int:
     return min(sizes)
 
 
-def graded(settings: Settings, read: Callable[[], tuple[str, bytes]]) -> Report:
+def graded(settings: Settings, read: Callable[[], tuple[str, bytes]]) -> JsonReport:
     """Return the report on what ``read`` returns: the notebook's file name and its contents."""
     try:
         file, data = read()
@@ -200,12 +199,12 @@ def graded(settings: Settings, read: Callable[[], tuple[str, bytes]]) -> Report:
     return report
 
 
-def failed(message: str) -> Report:
+def failed(message: str) -> JsonReport:
     """Return the report on what could not be graded."""
     return {"message": message, "questions": []}
 
 
-def outcomes_of(exercise: Exercise, report: Report) -> list[Outcome]:
+def outcomes_of(exercise: Exercise, report: JsonReport) -> list[Outcome]:
     """Return an outcome for each question: that of the report, or why there is none."""
     known = {question["name"]: Outcome(**question) for question in report["questions"]}
     missing = report["message"] or report.get("status", "was not reached")
@@ -345,7 +344,7 @@ def settle(results: Any, outcomes: Sequence[Outcome]) -> None:
             file.test_case_results[0].message = outcome.message
 
 
-def leave(report: Report, exercise: Exercise, folder: Path, config: Any) -> None:
+def leave(report: JsonReport, exercise: Exercise, folder: Path, config: Any) -> None:
     """Write a report into ``folder / "results"``, as Gradescope reads it and as otter does."""
     import dill  # type: ignore[import-untyped]
 

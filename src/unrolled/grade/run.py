@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.checks import drawn_with
-from unrolled.grade.errors import GradeError, LearnerError, Stopped, tidy
+from unrolled.grade.errors import GradeError, LearnerError, Status, Stopped, tidy
 from unrolled.grade.exercises import (
     Exercise,
     Failure,
@@ -27,13 +27,12 @@ from unrolled.grade.session import Session, defines
 
 CHECK = re.compile(r"""\.check\(\s*["'](\w+)["']\s*\)""")
 FRESH = "open it in Jupyter and save it again, or copy your answers into a fresh one"
-NONE = "not a notebook"
 
 
 class Report(NamedTuple):
     """A graded notebook: its file as it was named, the exercise, an outcome for each question.
 
-    ``status`` is ``"ok"``, or what stopped a cell or a function: ``"timeout"`` or ``"crashed"``.
+    ``status`` is ok, or how a cell or a function was first stopped: timeout or crashed.
     ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox,
     ``greedy`` tells whether it was stopped for what it took from others, ``short`` whether the
     machine had no memory left.
@@ -42,7 +41,7 @@ class Report(NamedTuple):
     file: Path
     exercise: Exercise
     outcomes: tuple[Outcome, ...]
-    status: str = "ok"
+    status: Status = Status.OK
     cpu: float = 0.0
     memory: int = 0
     greedy: bool = False
@@ -131,7 +130,9 @@ def grade_submission(
     notebook = parse_notebook(data)
     name = exercise_name(notebook)
     if exercise and name != exercise:
-        raise GradeError(f"is a notebook of {tidy(name[:80])}, not of {exercise}", "other exercise")
+        raise GradeError(
+            f"is a notebook of {tidy(name[:80])}, not of {exercise}", Status.OTHER_EXERCISE
+        )
     loaded = load_exercise(name, folder)
     with (
         drawn_with(seed),
@@ -180,7 +181,7 @@ def grade_cells(
         path,
         exercise,
         outcomes,
-        session.trouble or "ok",
+        session.trouble or Status.OK,
         usage.cpu,
         usage.memory,
         usage.greedy,
@@ -251,21 +252,24 @@ def parse_notebook(data: bytes) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
         notebook = json.loads(text)
     except UnicodeDecodeError as error:
-        raise GradeError(f"is not text in UTF-8, so no notebook; {FRESH}", NONE) from error
+        raise no_notebook("is not text in UTF-8, so no notebook") from error
     except (ValueError, RecursionError) as error:
-        raise GradeError(f"is not JSON, so no notebook or a damaged one; {FRESH}", NONE) from error
+        raise no_notebook("is not JSON, so no notebook or a damaged one") from error
     version = notebook.get("nbformat") if isinstance(notebook, dict) else None
     if type(version) is not int:
-        raise GradeError(f"is JSON but no notebook; {FRESH}", NONE)
+        raise no_notebook("is JSON but no notebook")
     if version < 4:
         notebook = upgraded(text)
     elif version > 4:
-        raise GradeError(
-            f"has notebook format {version}, which is not known here; save it as 4", NONE
-        )
+        raise no_notebook(f"has notebook format {version}, which is not known here", "save it as 4")
     if not isinstance(notebook.get("cells"), list):
-        raise GradeError(f"is a notebook without cells; {FRESH}", NONE)
+        raise no_notebook("is a notebook without cells")
     return dict(notebook)
+
+
+def no_notebook(why: str, what_to_do: str = FRESH) -> GradeError:
+    """Return the error of a file that is no notebook."""
+    return GradeError(f"{why}; {what_to_do}", Status.NOT_A_NOTEBOOK)
 
 
 def upgraded(text: str) -> Mapping[str, Any]:
@@ -278,9 +282,7 @@ def upgraded(text: str) -> Mapping[str, Any]:
             upgraded: Mapping[str, Any] = nbformat.reads(text, as_version=4)
             return upgraded
     except Exception as error:  # what a damaged file raises here is hard to list
-        raise GradeError(
-            f"has an old notebook format that cannot be read; {FRESH}", NONE
-        ) from error
+        raise no_notebook("has an old notebook format that cannot be read") from error
 
 
 def code_cells(notebook: Mapping[str, Any]) -> Iterator[Cell]:

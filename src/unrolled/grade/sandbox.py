@@ -251,7 +251,7 @@ def open_sandbox(*, allow_none: bool = False, limits: Limits | None = None) -> S
     return sandbox
 
 
-def shown(path: Path) -> str:
+def exposed_by(path: Path) -> str:
     """Return the visible path that a path lies in, and with which submissions could read it.
 
     The package's own definitions are covered in the sandbox, so they lie in none.

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from unrolled.grade.errors import GradeError, LearnerError, Stopped, learner_error
+from unrolled.grade.errors import GradeError, LearnerError, Status, Stopped, learner_error
 from unrolled.grade.sandbox import OWN, PACKAGE, Sandbox, Start
 from unrolled.grade.usage import Usage
 from unrolled.grade.wire import LARGEST, copy_back, decode, encode, receive, send
@@ -70,7 +70,7 @@ class Session:
                 "grading needs Linux, macOS or WSL; grader.total() in the notebook works anywhere"
             )
         self.folder, self.time_limit, self.sandbox = folder, time_limit, sandbox
-        self.trouble = ""  # how a cell or a function was first stopped: "timeout" or "crashed"
+        self.trouble: Status | None = None  # how a cell or a function was first stopped
         self.usage = Usage()
         self._total_limit, self._last = total_limit, time.monotonic() + total_limit
         self._ended: list[str] = []  # the cells that a new process has to run
@@ -168,7 +168,7 @@ class Session:
             send(self._link, message, deadline)
             reply = decode(receive(self._link, deadline))
         except TimeoutError:
-            self.trouble = self.trouble or "timeout"
+            self.trouble = self.trouble or Status.TIMEOUT
             if time.monotonic() >= self._last:
                 raise Stopped(self._end(self._late())) from None
             raise Stopped(
@@ -178,10 +178,10 @@ class Session:
                 )
             ) from None
         except (OSError, EOFError):
-            self.trouble = self.trouble or "crashed"
+            self.trouble = self.trouble or Status.CRASHED
             raise Stopped(self._end(f"{who} ended Python", say_how=True)) from None
         except ValueError:
-            self.trouble = self.trouble or "crashed"
+            self.trouble = self.trouble or Status.CRASHED
             reason = f"sent what the grader cannot read, or more than {LARGEST // 2**20} MB"
             raise Stopped(self._end(f"{who} {reason}")) from None
         except BaseException:  # Ctrl-C: half a message may be under way
@@ -199,7 +199,7 @@ class Session:
         raise Stopped(self._disturbed(who))
 
     def _disturbed(self, who: str) -> str:
-        self.trouble = self.trouble or "crashed"
+        self.trouble = self.trouble or Status.CRASHED
         return self._end(f"{who} disturbed the grader's connection")
 
     def _end(self, reason: str, *, say_how: bool = False) -> str:
@@ -225,7 +225,7 @@ class Session:
         """Have a process in which every cell that had ended has run."""
         while self._process is None:
             if time.monotonic() >= self._last:
-                self.trouble = self.trouble or "timeout"
+                self.trouble = self.trouble or Status.TIMEOUT
                 raise Stopped(self._late())
             self._launch()
             for place, source in enumerate(self._ended):

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from unrolled.grade.errors import GradeError
+from unrolled.grade.errors import GradeError, Status
 
 LARGEST = 50 * 2**20  # bytes of a file
 MOODLE = re.compile(r"(_\d+)_assignsubmission_\w*$")  # and before it the student's name
@@ -160,16 +160,16 @@ def read_submission(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if is_link(path):
-            raise GradeError("is a link; hand in the notebook itself", "a link") from error
-        raise GradeError(f"cannot be read ({error.strerror})", "not readable") from error
+            raise GradeError("is a link; hand in the notebook itself", Status.LINK) from error
+        raise GradeError(f"cannot be read ({error.strerror})", Status.NOT_READABLE) from error
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise GradeError("is not a file", "not readable")
+            raise GradeError("is not a file", Status.NOT_READABLE)
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise GradeError(
             f"is larger than {LARGEST // 2**20} MB; clear all outputs and save it again",
-            "too large",
+            Status.TOO_LARGE,
         )
     return data

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.grade.child import limit
-from unrolled.grade.errors import NOT_GRADED, GradeError
+from unrolled.grade.errors import GradeError, Status
 from unrolled.grade.exercises import Exercise, Outcome
 from unrolled.grade.run import grade_submission
 from unrolled.grade.sandbox import Sandbox
@@ -76,7 +76,7 @@ class Workers:
     def _graded(self, data: bytes, settings: Settings) -> dict[str, Any]:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
         message = "the grader stopped; please report it, with the notebook"
-        report: dict[str, Any] = {"status": NOT_GRADED, "message": message, "questions": []}
+        report: dict[str, Any] = {"status": Status.NOT_GRADED, "message": message, "questions": []}
         with tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True) as folder:
             Path(folder).chmod(0o711)  # without bubblewrap the learner's own folder is in it
             link, theirs = self._context.Pipe(duplex=False)
@@ -90,7 +90,10 @@ class Workers:
             try:
                 while True:
                     if not link.poll(max(deadline - time.monotonic(), 0)):
-                        report |= {"status": "timeout", "message": "a check did not come to an end"}
+                        report |= {
+                            "status": Status.TIMEOUT,
+                            "message": "a check did not come to an end",
+                        }
                         break
                     report |= json.loads(link.recv_bytes())
             except (EOFError, OSError):
