@@ -27,6 +27,7 @@ from tests.test_grade import GOOD, STUBS, answered, code, define, notebook, writ
 from tests.test_graded_exercises import exercise, solved
 from unrolled.grade import GradeError
 from unrolled.grade.exercises import definitions
+from unrolled.grade.gradebook import Journal
 from unrolled.grade.sandbox import PACKAGE, open_sandbox
 
 NAME, REAL = "01_small", "02_rnn"
@@ -424,9 +425,12 @@ def test_a_journal_that_a_student_hands_in_is_not_read(place):
     entry = {"file": mine.name, "sha256": sha256, "grader": grader_id(settings), "report": report}
     lines = [json.dumps({"seed": 7}), json.dumps(entry)]
     (place.class_ / "grades.journal.jsonl").write_text("\n".join(lines) + "\n")
-    # As the command would do in the class's own folder.
+    with Journal(place.class_ / "grades.csv") as journal:
+        assert journal.find(mine.name, sha256, grader_id(settings), LIMIT), "it would be believed"
     with pytest.raises(Refused, match="among the submissions"):
-        grade(place, out=place.class_ / "grades.csv")
+        grade(place, "--seed", "7", out=place.class_ / "grades.csv")
+    scores, _, status = taken_apart(grade(place, "--seed", "7"), mine.name)
+    assert (sum(scores.values()), status) == (0, "ok")
 
 
 # --- What one takes from the others. ---
