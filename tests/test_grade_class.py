@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from unrolled.grade.__main__ import main
 from unrolled.grade.gradebook import Journal, cell, summary, write_table, write_text
 from unrolled.grade.sandbox import Sandbox, exposed_by
 from unrolled.grade.submissions import LARGEST, find_submissions, read_submission, student_of
-from unrolled.grade.worker import Settings, Workers
+from unrolled.grade.worker import SOCKET, Settings, Workers
 
 OPEN = Sandbox(None, None)  # these tests are about the class; test_grade_sandbox.py has the box
 PARTLY = GOOD | {"relu": "def relu(x):\n    return 0.0 if x < 0 else x"}  # its second check fails
@@ -362,10 +363,11 @@ def test_an_interrupted_run_goes_on_where_it_was(hand_in, grade, tmp_path, defin
     script = tmp_path / "run.py"
     script.write_text(program)
     args = ["--class", "class", "--out", "grades.csv", "--jobs", "1", "--seed", "4"]
-    package = str(Path(unrolled.__file__).parents[1])
+    # Killed, the command cannot tidy up behind itself; it is to leave that in this folder.
+    own = {"PYTHONPATH": str(Path(unrolled.__file__).parents[1]), "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, str(script), *args, "--definitions", str(definitions)],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": package}, text=True,
+        cwd=tmp_path, env=os.environ | own, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     journal = tmp_path / "grades.journal.jsonl"
@@ -388,6 +390,13 @@ def test_an_interrupted_run_goes_on_where_it_was(hand_in, grade, tmp_path, defin
     hand_in("zoe.ipynb")
     found = grade(seed=4)
     assert [row["total"] for row in found.values()] == ["3.5"] * 4
+
+
+def test_too_long_a_path_for_temporary_files_is_told(hand_in, grade, monkeypatch):
+    hand_in("ann.ipynb")
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * SOCKET)
+    with pytest.raises(GradeError, match="too long a path for a socket; set TMPDIR"):
+        grade()
 
 
 def test_an_interrupted_run_keeps_the_rows_that_it_knows(hand_in, grade, tmp_path, monkeypatch):

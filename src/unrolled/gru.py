@@ -95,9 +95,9 @@ def gru_cell(params: Recurrent, x_t: Array, h_prev: Array) -> Array:
     check_same_dtype("h_prev", h_prev, "x_t", x_t)
     W_ih, W_hh, b_ih, b_hh = params
     x_r, x_z, x_n = np.split(x_t @ W_ih.T + b_ih, 3, axis=1)
-    h_r, h_z, h_n = np.split(h_prev @ W_hh.T + b_hh, 3, axis=1)
+    h_r, h_z, m = np.split(h_prev @ W_hh.T + b_hh, 3, axis=1)
     r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
-    n = np.tanh(x_n + r * h_n)
+    n = np.tanh(x_n + r * m)
     return (1 - z) * n + z * h_prev
 
 

@@ -22,6 +22,7 @@ from unrolled.grade.sandbox import Sandbox
 
 TOTAL = 5  # time limits that a whole notebook may take
 GRACE = 60.0  # seconds after that, in which the grader itself must come to an end
+SOCKET = 74  # bytes of a folder's path that leave room for the name of the server's socket in it
 MEMORY = 3 * 2**30  # bytes of address space for the checks, whatever answers they are given
 
 
@@ -39,9 +40,18 @@ class Workers:
     """Starts a process for each submission, and can end all of them.
 
     The processes come from a server that has imported what grading needs: each starts at once.
+
+    Raises
+    ------
+    GradeError
+        If the path of the folder for temporary files is too long.
     """
 
     def __init__(self, settings: Settings, jobs: int) -> None:
+        if len(os.fsencode(folder := tempfile.gettempdir())) > SOCKET:
+            raise GradeError(
+                f"{folder} is too long a path for a socket; set TMPDIR to a shorter one"
+            )
         self._settings = settings
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, "otter.test_files"])
