@@ -5,6 +5,7 @@ fails nothing. The cell that goes over the budget fails; the slowest notebooks a
 end. The budgets stand in pyproject.toml, under `notebook_budgets`.
 """
 
+import signal
 from collections.abc import Generator
 
 import psutil
@@ -13,6 +14,11 @@ import pytest
 pytest_plugins = ["pytester"]
 
 SHOWN = 5
+
+
+def pytest_configure() -> None:
+    # A shell lets its background jobs ignore Ctrl-C, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
