@@ -162,7 +162,7 @@ LAYERS = {
             ("dh_prev += kept", "dh_prev += dh"),
         ],
         "test_the_reset_gate_comes_after_the_product": [
-            ("np.tanh(x_n + r * h_n)",
+            ("np.tanh(x_n + r * m)",
              "np.tanh(x_n + (r * h_prev) @ W_hh[2 * H :].T + b_hh[2 * H :])"),
         ],
         "test_the_second_bias_of_the_candidate_is_inside_the_reset": [
