@@ -325,3 +325,42 @@ def test_what_is_left_of_a_user_is_cleared(box):
     assert own.clear()
     assert [process.wait(5) for process in left] == [-9, -9]
     assert own.others() == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the user")
+def test_files_that_a_user_has_left_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "PUBLIC", (str(tmp_path), str(tmp_path / "missing")))
+    user, other = claim_user(), claim_user()
+    left = ["file", "folder/deep/file", "open/file", "open/open/folder/file", "link", "pipe"]
+    kept = ["others/file", "open/others", "mine/file"]  # the last two belong to others
+    for name in ("open", "open/open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o1777)
+    for name in [*left, *kept]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name == "link":
+            path.symlink_to(tmp_path / "others")
+        elif name == "pipe":
+            os.mkfifo(path)
+        else:
+            path.write_text("answers")
+    for name in ("file", "folder", "open/file", "open/open/folder", "link", "pipe"):
+        os.chown(tmp_path / name, user, user, follow_symlinks=False)
+    os.chown(tmp_path / "open/others", other, other)
+    assert Sandbox(None, user).clear()
+    assert not [name for name in left if os.path.lexists(tmp_path / name)]
+    assert [name for name in kept if (tmp_path / name).is_file()] == kept
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the user")
+def test_one_submission_leaves_nothing_for_the_next(tmp_path):
+    try:
+        own = open_sandbox(allow_none=True)
+    except GradeError as error:
+        pytest.skip(str(error))
+    for name in ("/tmp/unrolled-answers", "/dev/shm/unrolled-answers"):
+        with Session(tmp_path, sandbox=own) as session:
+            assert session.run(f"open({name!r}, 'w').write('42')") is None
+        with Session(tmp_path, sandbox=own) as session:
+            assert "FileNotFoundError" in str(session.run(f"open({name!r})"))

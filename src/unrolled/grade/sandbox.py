@@ -10,6 +10,7 @@ import os
 import shutil
 import site
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ USERS = range(60_600, 61_180)  # ids that no system gives to a person or a servi
 PACKAGE = Path(unrolled.__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts",
           "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime")  # fmt: skip
+PUBLIC = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # where every user may write
 HOME = "/tmp/home"  # inside: empty, and gone with the sandbox
 INSTALL = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt install bubblewrap)"
 RISK = (
@@ -107,9 +109,9 @@ class Sandbox(NamedTuple):
         return processes_of(self.user) if self.bwrap is None and self.user is not None else []
 
     def clear(self) -> bool:
-        """End what a process has left behind, and tell whether nothing is left.
+        """End and delete what a process has left behind; tell whether no process is left.
 
-        In bubblewrap all ends with its first process.
+        In bubblewrap all is gone with its first process.
         """
         if self.bwrap is not None or self.user is None:
             return True
@@ -122,6 +124,8 @@ class Sandbox(NamedTuple):
             for process in left:
                 with suppress(psutil.Error):
                     process.kill()
+        for place in PUBLIC:
+            delete_files_of(self.user, place)
         return True
 
     def _boxed(self, bwrap: str, python: list[str], rules: tuple[int, ...]) -> list[str]:
@@ -193,6 +197,24 @@ def processes_of(user: int) -> list[Any]:
         and process.info["uids"].real == user
         and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
+
+
+def delete_files_of(user: int, folder: str) -> None:
+    """Delete a user's files from a folder where every user may leave some, and from such below it.
+
+    Else they would fill the disk for the next submission, or tell it the answers.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                own, is_folder = status.st_uid == user, stat.S_ISDIR(status.st_mode)
+                if own and is_folder:
+                    shutil.rmtree(entry.path)
+                elif own:
+                    Path(entry.path).unlink()
+                elif is_folder and status.st_mode & stat.S_IWOTH:
+                    delete_files_of(user, entry.path)
 
 
 def claim_user() -> int:
