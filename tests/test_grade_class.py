@@ -221,6 +221,19 @@ def test_who_ran_out_of_time_beside_a_greedy_one_is_graded_again_alone(
     assert len(order) == (5 if greedy else 3)
 
 
+def test_what_a_submission_leaves_behind_costs_nobody_a_point(
+    hand_in, grade, tmp_path, monkeypatch
+):
+    deep = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\n"
+    hand_in("ann.ipynb", {"deep": deep} | GOOD)
+    hand_in("ben.ipynb", {"shut": "import os\nos.mkdir('d', 0)\nos.chmod('.', 0)"} | GOOD)
+    hand_in("carl.ipynb")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Sandbox, "clear", lambda self: 1 / 0)  # whatever happens there
+    assert [row["total"] for row in grade(jobs=1).values()] == ["3.5"] * 3
+    assert not list(tmp_path.glob("unrolled-*"))
+
+
 def test_what_says_nothing_of_a_submission_is_not_kept(hand_in, grade, monkeypatch):
     hand_in("ann.ipynb")
     with monkeypatch.context() as patch:
@@ -505,6 +518,28 @@ def test_who_handed_in_something_else_has_a_row(tmp_path):
     found = find_submissions(tmp_path)
     assert found.empty == ["ann.zip", "Li Wei", "ben"]
     assert len(found.others) == 2
+
+
+def levels(at: Path, count: int) -> None:
+    """Make folders in one another, as no single call could, and a notebook in the last."""
+    handle = os.open(at, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir("n", dir_fd=handle)
+        below = os.open("n", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(os.open("x.ipynb", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+    os.close(handle)
+
+
+def test_a_tree_of_more_levels_than_python_has_is_searched(tmp_path):
+    levels(tmp_path, 1500)
+    try:
+        (submission,) = find_submissions(tmp_path).submissions
+        assert submission.file == "n/" * 1500 + "x.ipynb"
+        assert read_submission(submission.path) == b""
+    finally:
+        subprocess.run(["rm", "-r", str(tmp_path / "n")], check=True)
 
 
 def test_a_tree_too_deep_to_be_opened_is_told_and_stops_nobody(tmp_path):

@@ -199,6 +199,25 @@ def processes_of(user: int) -> list[Any]:
     ]
 
 
+class Scratch(tempfile.TemporaryDirectory[str]):
+    """A folder that is deleted in the end, whatever a learner has put into it."""
+
+    def __init__(self) -> None:
+        super().__init__(prefix="unrolled-", ignore_cleanup_errors=True)
+
+    def cleanup(self) -> None:
+        """Delete the folder."""
+        try:
+            super().cleanup()
+        except RecursionError:
+            delete(self.name)
+
+
+def delete(folder: str) -> None:
+    """Delete a folder, also one with folders in it that lie deeper than Python can follow."""
+    subprocess.run(["rm", "-rf", "--", folder], capture_output=True, check=False)
+
+
 def delete_files_of(user: int, folder: str) -> None:
     """Delete a user's files from a folder where every user may leave some, and from such below it.
 
@@ -210,7 +229,7 @@ def delete_files_of(user: int, folder: str) -> None:
                 status = entry.stat(follow_symlinks=False)
                 own, is_folder = status.st_uid == user, stat.S_ISDIR(status.st_mode)
                 if own and is_folder:
-                    shutil.rmtree(entry.path)
+                    delete(entry.path)
                 elif own:
                     Path(entry.path).unlink()
                 elif is_folder and status.st_mode & stat.S_IWOTH:

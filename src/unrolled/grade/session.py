@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from unrolled.grade.errors import GradeError, LearnerError, Status, Stopped, learner_error
-from unrolled.grade.sandbox import OWN, PACKAGE, Sandbox, Start
+from unrolled.grade.sandbox import OWN, PACKAGE, Sandbox, Scratch, Start
 from unrolled.grade.usage import Usage
 from unrolled.grade.wire import LARGEST, copy_back, decode, encode, receive, send
 
@@ -81,7 +80,7 @@ class Session:
         self._hung: dict[str, str] = {}  # functions that have been stopped, and why
         self._has_run = False
         # IPython makes folders, and a learner temporary files: here they leave nothing behind.
-        self._own = tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True)
+        self._own = Scratch()
 
     def __enter__(self) -> "Session":
         return self

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,17 +47,16 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
     exercises : iterable of str
         Names of exercises, which a student's name in a file name is told from.
     """
-    exercises, shared = list(exercises), shared_names(folder)
+    failed: list[OSError] = []
+    tree = list(walk(folder, failed))
+    exercises, shared = list(exercises), shared_names(folder, tree)
     found = Found([], [], [])
     filled: set[str] = set()
-    failed: list[OSError] = []
-    for at, folders, files in os.walk(folder, onerror=failed.append):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        links = [name for name in folders if is_link(Path(at) / name)]
+    for at, _, links, files in tree:
         for name in sorted([*files, *links]):
-            path = Path(at) / name
+            path = at / name
             relative = path.relative_to(folder)
-            if is_hidden(name) or name.endswith(REPORT):
+            if name.endswith(REPORT):
                 continue
             if name.lower().endswith(".ipynb") or name in links:
                 filled.add(relative.parts[0])
@@ -74,13 +73,47 @@ def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
         found.submissions.append(
             Submission(path, printable(str(relative)), student_of(relative / "x", [], shared))
         )
-    top = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-    students = {name: student_of(Path(name, "x"), [], shared) for name in sorted(top)}
+    top = next((folders for at, folders, _, _ in tree if at == folder), [])
+    students = {name: student_of(Path(name, "x"), [], shared) for name in top}
     have = {students.get(name) for name in filled}
     # Each once: Moodle may give a student several folders, one a kind of answer.
     found.empty.extend(dict.fromkeys(name for name in students.values() if name not in have))
     found.submissions.sort(key=lambda submission: submission.file)
+    found.others.sort()
     return found
+
+
+class Level(NamedTuple):
+    """A folder, and the names in it: of folders, of links to folders, and of all the rest."""
+
+    at: Path
+    folders: list[str]
+    links: list[str]
+    files: list[str]
+
+
+def walk(folder: Path, failed: list[OSError]) -> Iterator[Level]:
+    """Yield a folder and all below it, without what is hidden; collect what could not be read.
+
+    ``os.walk`` of Python 3.11 calls itself, and fails in a tree of a thousand levels.
+    """
+    waiting = [folder]
+    while waiting:
+        level = Level(waiting.pop(), [], [], [])
+        try:
+            with os.scandir(level.at) as entries:
+                for entry in entries:
+                    if is_hidden(entry.name):
+                        continue
+                    is_folder = entry.is_dir()
+                    kind = level.links if entry.is_symlink() else level.folders
+                    (kind if is_folder else level.files).append(entry.name)
+        except OSError as error:
+            failed.append(error)
+            continue
+        level.folders.sort()
+        waiting += [level.at / name for name in level.folders]
+        yield level
 
 
 def is_link(path: Path) -> bool:
@@ -96,14 +129,13 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def shared_names(folder: Path) -> set[str]:
+def shared_names(folder: Path, tree: Iterable[Level]) -> set[str]:
     """Return the names below a folder that Moodle has given more than one number."""
     numbers: dict[str, set[str]] = defaultdict(set)
-    for at, folders, _ in os.walk(folder):
+    for at, folders, _, _ in tree:
         for name in folders:
             if found := MOODLE.search(name):
-                path = (Path(at) / name).relative_to(folder)
-                numbers[without_moodle(path)].add(found[1])
+                numbers[without_moodle((at / name).relative_to(folder))].add(found[1])
     return {name for name, own in numbers.items() if len(own) > 1}
 
 

@@ -10,6 +10,7 @@ import signal
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from unrolled.grade.child import limit
 from unrolled.grade.errors import GradeError, Status
 from unrolled.grade.exercises import Exercise, Outcome
 from unrolled.grade.run import grade_submission
-from unrolled.grade.sandbox import Sandbox
+from unrolled.grade.sandbox import Sandbox, Scratch
 
 TOTAL = 5  # time limits that a whole notebook may take
 GRACE = 60.0  # seconds after that, in which the grader itself must come to an end
@@ -81,13 +82,15 @@ class Workers:
         try:
             return self._graded(data, self._settings._replace(sandbox=own))
         finally:
-            self._free.put(own if own.clear() else own.for_worker())
+            with suppress(Exception):  # whatever happens, another may go on here
+                own = own if own.clear() else own.for_worker()
+            self._free.put(own)
 
     def _graded(self, data: bytes, settings: Settings) -> dict[str, Any]:
         deadline = time.monotonic() + TOTAL * settings.time_limit + GRACE
         message = "the grader stopped; please report it, with the notebook"
         report: dict[str, Any] = {"status": Status.NOT_GRADED, "message": message, "questions": []}
-        with tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True) as folder:
+        with Scratch() as folder:
             Path(folder).chmod(0o711)  # without bubblewrap the learner's own folder is in it
             link, theirs = self._context.Pipe(duplex=False)
             process = self._context.Process(target=work, args=(theirs, data, settings, folder))
