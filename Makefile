@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 SITE   := _build/html/index.html
 PORT   ?= 8000
 
-# One thread: the same numbers and times on every machine. Override from the environment.
+# One thread: steadier times, and sums in one order. Override from the environment.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1

@@ -4,10 +4,12 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import unrolled
 from tests.test_grade import GOOD, STUBS, answered, code, define, notebook, write
 from unrolled.grade import GradeError, batch
 from unrolled.grade.__main__ import main
+from unrolled.grade.errors import Status
 from unrolled.grade.gradebook import Journal, cell, summary, write_table, write_text
 from unrolled.grade.sandbox import Sandbox, exposed_by
 from unrolled.grade.submissions import LARGEST, find_submissions, read_submission, student_of
@@ -405,9 +408,10 @@ def test_an_interrupted_run_goes_on_where_it_was(hand_in, grade, tmp_path, defin
     assert [row["total"] for row in found.values()] == ["3.5"] * 4
 
 
-def test_too_long_a_path_for_temporary_files_is_told(hand_in, grade, monkeypatch):
+def test_too_long_a_path_for_temporary_files_is_told(hand_in, grade, tmp_path, monkeypatch):
     hand_in("ann.ipynb")
-    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * SOCKET)
+    (long := tmp_path / ("x" * SOCKET)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
     with pytest.raises(GradeError, match="too long a path for a socket; set TMPDIR"):
         grade()
 
@@ -502,12 +506,19 @@ def test_two_students_of_one_name_are_told_apart(tmp_path):
     assert found.empty == ["Li Wei_2"]
 
 
-def test_hidden_files_are_no_submissions(tmp_path):
-    for file in (".ipynb_checkpoints/a.ipynb", "__MACOSX/b.ipynb", "c/.d.ipynb", "e.IPYNB"):
+def test_hidden_files_are_no_submissions_but_for_notebooks(tmp_path):
+    hidden = (
+        ".ipynb_checkpoints/a.ipynb",
+        "__MACOSX/b.ipynb",
+        "c/.~d.ipynb",
+        "._e.ipynb",
+        ".DS_Store",
+    )
+    for file in (*hidden, "e.IPYNB", ".f.ipynb"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
     found = find_submissions(tmp_path)
-    assert [submission.file for submission in found.submissions] == ["e.IPYNB"]
+    assert [submission.file for submission in found.submissions] == [".f.ipynb", "e.IPYNB"]
     assert (found.empty, found.others) == (["c"], [])
 
 
@@ -566,6 +577,111 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path):
     assert (submission.file, submission.student) == ("eve", "eve")
 
 
+def test_a_link_that_leads_nowhere_hides_no_other(tmp_path):
+    for name in ("ada.ipynb", "bo/x.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "eve.ipynb").symlink_to("eve.ipynb")
+    found = [submission.file for submission in find_submissions(tmp_path).submissions]
+    assert found == ["ada.ipynb", "bo/x.ipynb", "eve.ipynb"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux")
+def test_a_file_that_fails_as_it_is_read_is_not_readable():
+    with pytest.raises(GradeError, match="Input/output error") as caught:
+        read_submission(Path("/proc/self/mem"))
+    assert caught.value.status == Status.NOT_READABLE
+
+
+def test_definitions_may_go_while_a_class_is_graded(hand_in, grade, tmp_path):
+    hand_in("ann.ipynb")
+    hand_in("ben.ipynb")
+    define(tmp_path)
+    own = tmp_path / "definitions"
+
+    def sandbox() -> Sandbox:
+        threading.Timer(0.2, own.rename, [tmp_path / "away"]).start()
+        return OPEN
+
+    slow = GOOD | {"answer": "import time\ntime.sleep(0.5)\nanswer = 42"}
+    hand_in("ada.ipynb", slow)
+    found = grade(sandbox=sandbox, definitions=own, jobs=1)
+    assert [row["total"] for row in found.values()] == ["3.5"] * 3
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("name", ["link", "pipe", "folder"])
+def test_only_a_file_gives_way_to_the_table(hand_in, tmp_path, name, capsys):
+    hand_in("ann.ipynb")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    assert main(["--class", str(tmp_path / "class"), "--out", str(tmp_path / name)]) == 2
+    assert f"{name} cannot be written; name a file" in capsys.readouterr().err
+
+
+def test_what_crashed_under_a_shorter_limit_is_graded_again(hand_in, grade):
+    slow = GOOD | {"answer": "import time\ntime.sleep(3)\nanswer = 42"}
+    hand_in("ann.ipynb", {"scrap": "import os\nos._exit(1)"} | slow)
+    assert grade(time_limit=1.5)["ann.ipynb"]["total"] == "3"
+    row = grade(time_limit=20.0)["ann.ipynb"]
+    assert (row["total"], row["status"]) == ("3.5", "crashed")
+    assert row["message"] == "its cell ended Python, with exit code 1"
+
+
+def test_no_message_makes_lines_of_the_summary():
+    report = batch.blank("ann", "ann.ipynb", Status.CRASHED)
+    said = summary([report | {"message": "x\nstatus: 200 ok"}])
+    assert "ann.ipynb: crashed: x status: 200 ok" in said
+    assert summary([]) == "status: nothing to grade"
+
+
+def test_text_that_no_file_can_hold_is_written_nevertheless(tmp_path):
+    write_text(tmp_path / "a", "Small \ud83d")
+    assert (tmp_path / "a").read_text() == "Small \\ud83d"
+
+
+def test_a_journal_with_damaged_lines_is_read(tmp_path):
+    (tmp_path / "g.journal.jsonl").write_text("[" * 100_000 + '\n{"seed": 7}\n')
+    with Journal(tmp_path / "g.csv") as journal:
+        assert journal.seed == 7
+
+
+def test_a_file_that_the_system_hides_is_no_definition(hand_in, grade, tmp_path):
+    hand_in("ann.ipynb")
+    define(tmp_path)
+    (tmp_path / "definitions/._01_small.json").write_bytes(b"\0\5")
+    assert grade(definitions=tmp_path / "definitions")["ann.ipynb"]["total"] == "3.5"
+
+
+@pytest.mark.parametrize("how", ["-O", "closed", "head"])
+def test_however_the_command_is_started(hand_in, tmp_path, definitions, how):
+    hand_in("ann.ipynb", PARTLY)
+    program = (
+        "import os, signal, sys, unrolled.grade.__main__ as m\n"
+        "from unrolled.grade.sandbox import Sandbox\n"
+        "m.open_sandbox = lambda **_: Sandbox(None, None)\n"
+        "if __name__ == '__main__': sys.exit(m.main(sys.argv[1:]))\n"
+    )
+    (tmp_path / "run.py").write_text(program)
+    python = [sys.executable, *(["-O"] if how == "-O" else []), str(tmp_path / "run.py")]
+    args = ["--class", "class", "--out", "g.csv", "--definitions", str(definitions)]
+    end = {"closed": "2>&-", "head": "| true; exit ${PIPESTATUS[0]}"}.get(how, "")
+    own = {"PYTHONPATH": str(Path(unrolled.__file__).parents[1])}
+    run = subprocess.run(
+        ["bash", "-c", f"{shlex.join([*python, *args])} {end}"],
+        cwd=tmp_path, env=os.environ | own, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if how == "-O":
+        assert (run.returncode, (tmp_path / "g.csv").exists()) == (2, False)
+        assert "drops the checks" in run.stderr
+        return
+    assert run.returncode == (1 if how == "head" else 0), run.stderr
+    assert run.stderr.count("Traceback") == 0
+    assert rows(tmp_path / "g.csv")["ann.ipynb"]["total"] == "2.5"
+
+
 def test_reports_of_files_with_one_stem_are_two(hand_in, grade):
     right, wrong = hand_in("chen/a.ipynb"), hand_in("chen/a.IPYNB", STUBS)
     grade()
@@ -616,8 +732,8 @@ def test_a_spreadsheet_computes_nothing(tmp_path):
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
+    with pytest.raises(TypeError):
+        write_text(path, None)  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -76,6 +76,9 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"{given[0]} needs --class DIR")
     if args.part and not args.seed:
         parser.error("--part needs --seed N, the same for all parts")
+    for name in ("stdout", "stderr"):  # None, where a shell has closed it
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):  # a terminal without a ✓ shows a ?
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
@@ -99,6 +102,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.progress:
             return progress(args.time_limit)
         return grade(args.files, args.time_limit, as_json=args.json)
+    except BrokenPipeError:  # … | head: whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0 if args.folder is None else 1
     except (GradeError, OSError) as error:  # a full disk must not look like 1, graded
         print(error, file=sys.stderr)
         return 2
@@ -106,15 +112,12 @@ def main(argv: list[str] | None = None) -> int:
         go_on = "; the same command goes on from here" if args.folder is not None else ""
         print(f"stopped{go_on}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # … | head: whoever was reading has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def seconds(value: str) -> float:
-    """Return a time limit: a number above 0."""
+    """Return a time limit: a number above 0, and no more than a day."""
     number = float(value)
-    if not 0 < number < math.inf:
+    if not 0 < number <= 86_400:
         raise ValueError(value)
     return number
 
@@ -219,4 +222,7 @@ def bar(score: float, possible: float) -> str:
 if __name__ == "__main__":
     # As after Ctrl-C, the learner's process and its folder go first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:  # as nohup would have it
+        signal.signal(hang_up, lambda *_: sys.exit(129))
     sys.exit(main())

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from unrolled.grade import exercises
 from unrolled.grade.errors import GradeError, Status
 from unrolled.grade.exercises import Outcome, load_exercise
 from unrolled.grade.gradebook import Journal, JsonReport, digest, summary, write_report, write_table
-from unrolled.grade.sandbox import PACKAGE, Sandbox, exposed_by
+from unrolled.grade.sandbox import PACKAGE, Sandbox, Scratch, exposed_by
 from unrolled.grade.submissions import Found, Submission, find_submissions, read_submission
 from unrolled.grade.text import as_dict
 from unrolled.grade.worker import Settings, Workers
@@ -72,7 +73,7 @@ def grade_class(
     """
     check_places(folder, out)
     definitions = (definitions or exercises.definitions()).absolute()
-    known = sorted(file.stem for file in definitions.glob("*.json"))
+    known = exercises.names_in(definitions)
     for name in [exercise] if exercise else known:
         load_exercise(name, definitions)  # damaged or unknown, it is told before all submissions
     if not known:
@@ -91,9 +92,11 @@ def grade_class(
     if count > 1:
         found = Found(found.submissions[place - 1 :: count], [], [])
         out = out.with_name(f"{out.stem}.part{place}{out.suffix}")
-    with Journal(out) as journal:
+    with Journal(out) as journal, Scratch() as own:
+        for file in definitions.glob("*.json"):  # they may change, or go, before all are graded
+            shutil.copy(file, own)
         seed = seed or journal.draw_seed()
-        settings = Settings(opened, time_limit, exercise, definitions, seed)
+        settings = Settings(opened, time_limit, exercise, Path(own), seed)
         reports = {s.path: blank(s.student, s.file, Status.NOT_REACHED) for s in found.submissions}
         before, start, unwritten = 0, time.monotonic(), set[str]()
         try:
@@ -126,7 +129,8 @@ def check_places(folder: Path, out: Path) -> None:
         raise GradeError(f"{folder} cannot be read; see who may read it")
     if not out.parent.is_dir():
         raise GradeError(f"there is no folder {out.parent} for the table; make it first")
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
+    other = out.is_symlink() or (out.exists() and not out.is_file())  # a table would replace it
+    if other or not os.access(out.parent, os.W_OK):
         raise GradeError(f"{out} cannot be written; name a file where you may write")
     inside = folder.resolve()
     if out.resolve().is_relative_to(inside):
@@ -185,16 +189,18 @@ def reports_of(
     """Yield the report of each submission as it is done."""
     from tqdm import tqdm
 
+    jobs = max(min(jobs, len(submissions)), 1)
     workers = Workers(settings, jobs)
     grader = grader_id(settings)
 
     def grade(submission: Submission) -> tuple[Submission, JsonReport, str]:
-        start, sha256 = time.monotonic(), ""
+        start, sha256, reason = time.monotonic(), "", ""
         report = blank(submission.student, submission.file, Status.NOT_GRADED)
         try:
             data = read_submission(submission.path)
             sha256 = hashlib.sha256(data).hexdigest()
             found = workers.grade(data)
+            reason = found.pop("reason", "")
             report |= found | as_dict(Outcome(**question) for question in found["questions"])
         except GradeError as error:
             report |= {"status": error.status, "message": str(error)}
@@ -206,7 +212,7 @@ def reports_of(
         report |= {"seconds": seconds, "sha256": sha256, "time_limit": settings.time_limit}
         if report["status"] != Status.OK and not report["message"]:  # say which was the first
             wrong = (q for q in report["questions"] if q["score"] < q["possible"])
-            report["message"] = next((f"{q['name']}: {q['message']}" for q in wrong), "")
+            report["message"] = next((f"{q['name']}: {q['message']}" for q in wrong), reason)
         return submission, report | {"alone": jobs == 1}, sha256
 
     pool = ThreadPoolExecutor(jobs)

@@ -112,6 +112,11 @@ def definitions() -> Path:
     return Path(__file__).parent / "definitions"
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return which exercises a folder defines; what a system hides beside them is none."""
+    return sorted(file.stem for file in folder.glob("*.json") if not file.name.startswith("."))
+
+
 def folder_of(name: str, beside: Path) -> Path:
     """Return where an exercise is defined: in the package, else in the folder of its notebook."""
     own = definitions()
@@ -132,10 +137,12 @@ def load_exercise(name: str, folder: Path | None = None) -> Exercise:
     Raises
     ------
     GradeError
-        If there is none of this name, or its definition is damaged.
+        If there is none of this name, its definition is damaged, or no check would be made.
     """
+    if not __debug__:
+        raise GradeError("Python's -O (PYTHONOPTIMIZE) drops the checks; start it without")
     folder = folder or definitions()
-    known = sorted(file.stem for file in folder.glob("*.json"))
+    known = names_in(folder)
     if not NAME.fullmatch(name) or name not in known:
         there = f"there are: {', '.join(known)}" if known else "get the package again, it has none"
         if NAME.fullmatch(name):

@@ -84,7 +84,7 @@ class Journal:
                     continue
                 key = (entry["file"], entry["sha256"], entry["grader"])
                 self._reports[key] = entry["report"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # half a line, where a run was interrupted
 
     def __exit__(
@@ -101,8 +101,9 @@ class Journal:
         report = self._reports.get((file, sha256, grader))
         if report is None:
             return None
-        late = report["status"] == Status.TIMEOUT and report["time_limit"] < time_limit
-        return None if late else report
+        # What has crashed may have run out of time as well, later.
+        late = report["status"] in (Status.TIMEOUT, Status.CRASHED)
+        return None if late and report["time_limit"] < time_limit else report
 
     def add(self, file: str, sha256: str, grader: str, report: JsonReport) -> None:
         """Keep a report, on the disk when this returns."""
@@ -146,7 +147,7 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
     draft = path.with_name(f".grade-{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "w", encoding=encoding, newline="") as file:
+        with os.fdopen(handle, "w", -1, encoding, "backslashreplace", "") as file:
             file.write(text)
         draft.replace(path)
     finally:
@@ -213,7 +214,8 @@ def cell(value: Any) -> Any:
 def summary(reports: Sequence[JsonReport]) -> str:
     """Return what a teacher wants to know first, in a few lines."""
     counts = Counter(report["status"] for report in reports)
-    lines = ["status: " + ", ".join(f"{n} {status}" for status, n in counts.most_common())]
+    told = ", ".join(f"{n} {status}" for status, n in counts.most_common())
+    lines = [f"status: {told or 'nothing to grade'}"]
     by_exercise: dict[str, list[JsonReport]] = {}
     for report in reports:
         if report["questions"]:
@@ -244,7 +246,8 @@ def summary(reports: Sequence[JsonReport]) -> str:
 def odd(reports: Iterable[JsonReport]) -> list[str]:
     """Name those that need a look, and why."""
     lines = [
-        f"  {report['file']}: {report['status']}{': ' * bool(report['message'])}{report['message']}"
+        f"  {report['file']}: {report['status']}{': ' * bool(report['message'])}"
+        + " ".join(report["message"].split())  # lines of its own would look like the grader's
         for report in reports
         if report["status"] != Status.OK
     ]

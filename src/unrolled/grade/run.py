@@ -32,7 +32,8 @@ FRESH = "open it in Jupyter and save it again, or copy your answers into a fresh
 class Report(NamedTuple):
     """A graded notebook: its file as it was named, the exercise, an outcome for each question.
 
-    ``status`` is ok, or how a cell or a function was first stopped: timeout or crashed.
+    ``status`` is ok, or how a cell or a function was first stopped, timeout or crashed, and
+    ``reason`` says why.
     ``cpu`` and ``memory`` are the seconds and the peak of bytes that its code used in a sandbox,
     ``greedy`` tells whether it was stopped for what it took from others, ``short`` whether the
     machine had no memory left.
@@ -42,6 +43,7 @@ class Report(NamedTuple):
     exercise: Exercise
     outcomes: tuple[Outcome, ...]
     status: Status = Status.OK
+    reason: str = ""
     cpu: float = 0.0
     memory: int = 0
     greedy: bool = False
@@ -182,6 +184,7 @@ def grade_cells(
         exercise,
         outcomes,
         session.trouble or Status.OK,
+        session.reason,
         usage.cpu,
         usage.memory,
         usage.greedy,

@@ -70,6 +70,7 @@ class Session:
             )
         self.folder, self.time_limit, self.sandbox = folder, time_limit, sandbox
         self.trouble: Status | None = None  # how a cell or a function was first stopped
+        self.reason = ""  # and why
         self.usage = Usage()
         self._total_limit, self._last = total_limit, time.monotonic() + total_limit
         self._ended: list[str] = []  # the cells that a new process has to run
@@ -218,6 +219,7 @@ class Session:
             known = {each.value: each.name for each in signal.Signals}  # not the real-time ones
             reason += f", stopped by the system ({known.get(-code, f'signal {-code}')})"
         self._why = reason
+        self.reason = self.reason or reason
         return reason
 
     def _start(self) -> None:
@@ -225,6 +227,7 @@ class Session:
         while self._process is None:
             if time.monotonic() >= self._last:
                 self.trouble = self.trouble or Status.TIMEOUT
+                self.reason = self.reason or self._late()
                 raise Stopped(self._late())
             self._launch()
             for place, source in enumerate(self._ended):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from unrolled.grade.errors import GradeError, Status
 
 LARGEST = 50 * 2**20  # bytes of a file
-MOODLE = re.compile(r"(_\d+)_assignsubmission_\w*$")  # and before it the student's name
+MOODLE = re.compile(r"(_\d+)_assignsubmission_.*$")  # and before it the student's name
 REPORT = ".grade.json"  # what stands beside a submission for its report
 
 
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 def find_submissions(folder: Path, exercises: Iterable[str] = ()) -> Found:
     """Return every notebook below a folder, in the order of their names.
 
-    Hidden files and folders, such as ``.ipynb_checkpoints``, are no submissions. Links are listed
+    Hidden folders and files, such as ``.ipynb_checkpoints``, are no submissions. Links are listed
     and not followed: ``read_submission`` refuses them.
 
     Parameters
@@ -105,7 +105,10 @@ def walk(folder: Path, failed: list[OSError]) -> Iterator[Level]:
                 for entry in entries:
                     if is_hidden(entry.name):
                         continue
-                    is_folder = entry.is_dir()
+                    try:
+                        is_folder = entry.is_dir()
+                    except OSError:  # a link that leads to itself, or to where nobody may look
+                        is_folder = False
                     kind = level.links if entry.is_symlink() else level.folders
                     (kind if is_folder else level.files).append(entry.name)
         except OSError as error:
@@ -125,15 +128,16 @@ def is_link(path: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell the files and folders that systems and editors leave behind."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Tell the files and folders that systems and editors leave behind; a notebook is none."""
+    notebook = name.lower().endswith(".ipynb") and not name.startswith(("._", ".~"))
+    return (name.startswith(".") and not notebook) or name == "__MACOSX"
 
 
 def shared_names(folder: Path, tree: Iterable[Level]) -> set[str]:
     """Return the names below a folder that Moodle has given more than one number."""
     numbers: dict[str, set[str]] = defaultdict(set)
-    for at, folders, _, _ in tree:
-        for name in folders:
+    for at, folders, _, files in tree:
+        for name in [*folders, *files]:
             if found := MOODLE.search(name):
                 numbers[without_moodle((at / name).relative_to(folder))].add(found[1])
     return {name for name, own in numbers.items() if len(own) > 1}
@@ -164,11 +168,14 @@ def student_of(relative: Path, exercises: Iterable[str], shared: Container[str] 
     """
     if len(relative.parts) > 1:
         return printable(without_moodle(relative.parent, shared))
+    if MOODLE.search(relative.name):
+        return printable(without_moodle(relative, shared))
     name = relative.stem
-    for exercise in exercises:
+    for exercise in sorted(exercises, key=len, reverse=True):  # 05_lstm_2026 before 05_lstm
         own = re.escape(exercise)
         for pattern in (rf"[\s_.-]*{own}(?:[\s_-]*\(?\d+\)?)?$", rf"^{own}[\s_.-]+"):
-            name = re.sub(pattern, "", name) or name
+            if (shorter := re.sub(pattern, "", name)) not in ("", name):
+                return printable(shorter)
     return printable(name)
 
 
@@ -198,7 +205,10 @@ def read_submission(path: Path) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise GradeError("is not a file", Status.NOT_READABLE)
-        data = file.read(LARGEST + 1)
+        try:
+            data = file.read(LARGEST + 1)
+        except OSError as error:
+            raise GradeError(f"cannot be read ({error.strerror})", Status.NOT_READABLE) from error
     if len(data) > LARGEST:
         raise GradeError(
             f"is larger than {LARGEST // 2**20} MB; clear all outputs and save it again",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.grade.child import limit
-from unrolled.grade.errors import GradeError, Status
+from unrolled.grade.errors import GradeError, Status, tidy
 from unrolled.grade.exercises import Exercise, Outcome
 from unrolled.grade.run import grade_submission
 from unrolled.grade.sandbox import Sandbox, Scratch
@@ -161,6 +161,7 @@ def work(link: Connection, data: bytes, settings: Settings, folder: str) -> None
         title=report.exercise.title,
         status=report.status,
         message="",
+        reason=tidy(report.reason) if report.reason else "",
         questions=[outcome._asdict() for outcome in report.outcomes],
         cpu=round(report.cpu + time.process_time(), 2),
         memory=report.memory,
