@@ -481,6 +481,8 @@ def test_half_a_line_of_a_journal_is_left_out(tmp_path):
         ("section 1/wang/x.ipynb", "section 1/wang"),
         ("Li Wei_4711_assignsubmission_file_/05_lstm.ipynb", "Li Wei"),
         ("Li Wei_4711_assignsubmission_file_/new/05_lstm.ipynb", "Li Wei/new"),
+        ("Li Wei_4711_assignsubmission_file_05_lstm (1).ipynb", "Li Wei"),
+        ("05_lstm_2026_wang.ipynb", "wang"),
         ("05_lstm_wang.ipynb", "wang"),
         ("wang-05_lstm.ipynb", "wang"),
         ("wang_05_lstm (2).ipynb", "wang"),
@@ -490,7 +492,7 @@ def test_half_a_line_of_a_journal_is_left_out(tmp_path):
     ],
 )
 def test_a_student_is_known_by_folder_or_file(file, student):
-    assert student_of(Path(file), ["05_lstm", "06_gru"]) == student
+    assert student_of(Path(file), ["05_lstm", "05_lstm_2026", "06_gru"]) == student
 
 
 def test_two_students_of_one_name_are_told_apart(tmp_path):
@@ -501,8 +503,11 @@ def test_two_students_of_one_name_are_told_apart(tmp_path):
                  "a/Li Wei_4_assignsubmission_file/x.ipynb",
                  "Ann_3_assignsubmission_file/x.ipynb"):  # fmt: skip
         (tmp_path / file).touch()
+    for number in (5, 6):
+        (tmp_path / f"Wang_{number}_assignsubmission_file_05_lstm.ipynb").touch()
     found = find_submissions(tmp_path)
-    assert [s.student for s in found.submissions] == ["Ann", "Li Wei_1/new", "a/Li Wei"]
+    students = ["Ann", "Li Wei_1/new", "Wang_5", "Wang_6", "a/Li Wei"]
+    assert [submission.student for submission in found.submissions] == students
     assert found.empty == ["Li Wei_2"]
 
 
