@@ -170,6 +170,8 @@ def test_a_bar_is_full_only_when_nothing_is_left():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_the_learners_process_ends_with_the_command(tmp_path, number):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the tests were started by nohup, and so is the command")
     # The cell says who it is and then never ends.
     source = "import os, pathlib\npathlib.Path('new').write_text(str(os.getpid()))\n"
     source += "os.rename('new', 'pid')\nwhile True: pass"
