@@ -197,7 +197,7 @@ def test_a_grader_that_dies_or_hangs_costs_one_grade(definitions, tmp_path, monk
 def test_who_ran_out_of_time_beside_a_greedy_one_is_graded_again_alone(
     hand_in, grade, monkeypatch, greedy
 ):
-    for name in ("ann", "hog", "zoe"):  # each of another length, to be told from the others
+    for name in ("ann", "hog", "zoe"):  # spaces tell them apart
         path = hand_in(f"{name}.ipynb")
         path.write_text(path.read_text() + " " * ord(name[0]))
     order: list[bytes] = []
@@ -207,7 +207,8 @@ def test_who_ran_out_of_time_beside_a_greedy_one_is_graded_again_alone(
         order.append(data)
         points = 0 if first else 3.5
         question = {"name": "relu", "score": points, "possible": 3.5, "message": ""}
-        taken = {"greedy": len(order) == 2 and greedy, "short": False}
+        hog = data.endswith(b" " * ord("h")) and not data.endswith(b" " * ord("z"))
+        taken = {"greedy": hog and greedy, "short": False}
         status = "timeout" if first else "ok"
         return {"exercise": "01_small", "status": status, "questions": [question]} | taken
 
