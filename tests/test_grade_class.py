@@ -673,7 +673,7 @@ def test_however_the_command_is_started(hand_in, tmp_path, definitions, how):
     python = [sys.executable, *(["-O"] if how == "-O" else []), str(tmp_path / "run.py")]
     args = ["--class", "class", "--out", "g.csv", "--definitions", str(definitions)]
     end = {"closed": "2>&-", "head": "| true; exit ${PIPESTATUS[0]}"}.get(how, "")
-    own = {"PYTHONPATH": str(Path(unrolled.__file__).parents[1])}
+    own = {"PYTHONPATH": str(Path(unrolled.__file__).parents[1]), "PYTHONUNBUFFERED": ""}
     run = subprocess.run(
         ["bash", "-c", f"{shlex.join([*python, *args])} {end}"],
         cwd=tmp_path, env=os.environ | own, capture_output=True, text=True, check=False,

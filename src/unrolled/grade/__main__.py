@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
             # Not before: what it imports exists nowhere else, and one file is graded without.
             from unrolled.grade import batch
 
-            return batch.grade_class(
+            code = batch.grade_class(
                 args.folder,
                 args.out or Path("grades.csv"),
                 sandbox=lambda: open_sandbox(allow_none=args.no_sandbox),
@@ -99,6 +99,8 @@ def main(argv: list[str] | None = None) -> int:
                 seed=args.seed,
                 part=args.part or (1, 1),
             )
+            sys.stdout.flush()  # here, where a reader that has gone is no error
+            return code
         if args.progress:
             return progress(args.time_limit)
         return grade(args.files, args.time_limit, as_json=args.json)
