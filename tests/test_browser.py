@@ -599,9 +599,9 @@ class TestOnPaper:
         assert theme == "light"
         assert shown == []
         assert sideways == []
-        with PdfReader(tmp_path / "a.pdf") as reader:
-            raw = [sheet.extract_text() for sheet in reader.pages]
-            bare = [len(sheet.images) == 0 for sheet in reader.pages]
+        with PdfReader(tmp_path / "a.pdf") as pdf:
+            raw = [sheet.extract_text() for sheet in pdf.pages]
+            bare = [len(sheet.images) == 0 for sheet in pdf.pages]
         sheets = [words(text) for text in raw]
         assert 5 <= len(sheets) <= 60
         assert min(len(texts) for texts in parts.values()) > 3

@@ -147,7 +147,9 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
     draft = path.with_name(f".grade-{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "w", -1, encoding, "backslashreplace", "") as file:
+        with os.fdopen(
+            handle, "w", encoding=encoding, errors="backslashreplace", newline=""
+        ) as file:
             file.write(text)
         draft.replace(path)
     finally:
